@@ -1,0 +1,1 @@
+"""Helpers of the transfer-learning course: tasks, backbones, strategies, training."""
