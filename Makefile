@@ -1,0 +1,80 @@
+# `make` alone lists what can be made. Each target sets up what it needs; nothing is done twice.
+
+VENV      := .venv
+BENCH     := .venv-bench
+RUNS      := runs/course
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+JOBS      ?= 2
+
+# The Python that the environment is built from: the first of these that is new enough, or `make PYTHON=... setup`.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; done)
+
+# $(call install,FOLDER,WHAT): an environment in FOLDER with WHAT in it, by uv where it is installed, else by pip.
+define install
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed, and was not found; get it from https://www.python.org" >&2; exit 1; fi
+	@if uv --version >/dev/null 2>&1; then \
+		[ -x $(1)/bin/python ] || uv venv --quiet --python "$(PYTHON)" $(1); \
+		uv pip install --python $(1)/bin/python $(2); \
+	else \
+		$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(1); \
+		$(1)/bin/python -m pip install $(2); \
+	fi
+	@touch $(1)/.installed
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab course test lint format notebooks book bench card museum clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.installed ## make the environment in .venv
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	$(call install,$(VENV),-r requirements.txt -e .)
+
+$(BENCH)/.installed: requirements.txt benchmarks/requirements.txt
+	$(call install,$(BENCH),-r requirements.txt -r benchmarks/requirements.txt -e .)
+
+lab: setup ## open JupyterLab on the lessons
+	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+
+course: setup ## transfer a pretrained network to drawn flowers and compare; then the lessons and the site
+	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy from-scratch --out $(RUNS)/from-scratch
+	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy feature-extraction --out $(RUNS)/feature-extraction
+	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy fine-tuning --out $(RUNS)/fine-tuning
+	@$(VENV)/bin/python -m helpers compare $(RUNS)/from-scratch $(RUNS)/feature-extraction $(RUNS)/fine-tuning
+	@$(if $(NOTEBOOKS),$(MAKE) --no-print-directory notebooks)
+	@$(if $(wildcard book/_toc.yml),$(MAKE) --no-print-directory book)
+
+test: lint ## check the style, then run every test, the lessons included
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadscope --durations=10 --durations-min=0 tests \
+		$(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout=120 notebooks)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: setup ## put the style right
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+notebooks: setup ## execute the lessons and keep their outputs
+	$(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+
+book: setup ## build the site in book/_build/html from the stored outputs
+	$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output book -W --keep-going -n
+
+bench: $(BENCH)/.installed ## time this code and what people use today, side by side
+	$(BENCH)/bin/python -m benchmarks
+
+card: setup ## measure the embedded backbone again and write its model card
+	$(VENV)/bin/python -m helpers.card
+
+museum: setup ## measure again what each common mistake costs
+	$(VENV)/bin/python -m helpers.doctor.museum
+
+clean: ## remove the environments and everything that can be made again
+	rm -rf $(VENV) $(BENCH) book/_build runs .pytest_cache .ruff_cache
