@@ -1,0 +1,143 @@
+"""Pretrained networks by name: the embedded one, torchvision's classifiers, and timm's."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from helpers.errors import HelpersError
+from helpers.heads import remove_auxiliary_heads
+from helpers.recipes import Recipe
+from helpers.weights import load_into, official_state_dict, read_recipe, read_state_dict
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+_FILE_ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
+
+
+def load_backbone(
+    name: str = "embedded", weights: str | Path | None = "DEFAULT", *, root: str | Path | None = None
+) -> nn.Module:
+    """A pretrained network, with its original head and the recipe for its pictures.
+
+    Args:
+        name: "embedded" (small, made by this project, needs no network), any torchvision classifier ("resnet18"), or
+            any timm model ("timm/convnext_atto").
+        weights: "DEFAULT" for the newest official weights; the name of others ("IMAGENET1K_V1", or timm's tag);
+            a local weights file (.pth, .pt or .safetensors); None or "none" for random ones.
+        root: where official torchvision weights lie or are downloaded to, instead of torch.hub's own folder.
+
+    Returns:
+        A network in train mode, with attributes `recipe` (a `Recipe`) and `backbone_name`. Auxiliary classifiers are
+        taken away, so that it returns scores of shape (B, classes) in train mode too.
+
+    Raises:
+        HelpersError: for an unknown name, weights that do not exist or do not fit, a broken file, or no network.
+    """
+    if isinstance(weights, str) and weights.lower() == "none":
+        weights = None
+    if name == "embedded":
+        model = _embedded(weights)
+    elif name.startswith("timm/"):
+        model = _from_timm(name.removeprefix("timm/"), weights)
+    else:
+        model = _from_torchvision(name, weights, Path(root) if root is not None else None)
+    model.backbone_name = name
+    return model
+
+
+def _embedded(weights: str | Path | None) -> nn.Module:
+    from helpers import embedded
+
+    state = read_state_dict(embedded.WEIGHTS if weights == "DEFAULT" else weights) if weights else None
+    model = embedded.build(len(state["fc.bias"]) if state and "fc.bias" in state else 1000)
+    if state:
+        load_into(model, state, source=weights)
+    model.recipe = read_recipe(embedded.WEIGHTS)
+    return model
+
+
+def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = difflib.get_close_matches(name, ["embedded", *known], n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see torchvision.models.list_models()."
+        raise HelpersError(
+            f'there is no backbone {name!r}; {hint} Known are "embedded", torchvision\'s classifiers, and "timm/..."'
+        )
+    enum = models.get_model_weights(name)
+    official = None if weights is None or _is_file(weights) else _member(name, enum, str(weights))
+    state = None
+    if official is not None:
+        state = official_state_dict(official, root)
+    elif weights is not None:
+        state = read_state_dict(weights)
+    auxiliary = state is not None and any(key.startswith(("AuxLogits.", "aux1.")) for key in state)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if options and state is not None:
+        options |= {"transform_input": True, "aux_logits": auxiliary}
+    model = models.get_model(name, weights=None, **options)
+    if state is not None:
+        load_into(model, state, source=official or weights)
+    remove_auxiliary_heads(model)
+    model.recipe = (read_recipe(weights) if _is_file(weights) else None) or Recipe.of(official or _oldest(enum))
+    return model
+
+
+def _member(name: str, enum: type[WeightsEnum], wanted: str) -> WeightsEnum:
+    try:
+        return enum[wanted.rpartition(".")[2]]
+    except KeyError:
+        raise HelpersError(
+            f"{wanted!r} is neither a weights file nor weights of {name}; torchvision has "
+            f"{', '.join(enum.__members__)} (or give None for random weights)."
+        ) from None
+
+
+def _oldest(enum: type[WeightsEnum]) -> WeightsEnum:
+    """The weights whose recipe a file without a recipe is taken to follow: the first ones, at the usual size."""
+    return enum["IMAGENET1K_V1"] if "IMAGENET1K_V1" in enum.__members__ else next(iter(enum))
+
+
+def _is_file(weights: str | Path | None) -> bool:
+    return weights is not None and (
+        isinstance(weights, Path) or weights.lower().endswith(_FILE_ENDINGS) or Path(weights).is_file()
+    )
+
+
+def _from_timm(name: str, weights: str | Path | None) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise HelpersError(f'"timm/{name}" needs the package timm; install it with `pip install timm`.') from None
+
+    from_file = _is_file(weights)
+    tag = f"{name}.{weights}" if weights not in (None, "DEFAULT") and not from_file else name
+    known = timm.list_models() + timm.list_pretrained()
+    if tag not in known:
+        near = difflib.get_close_matches(tag, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
+        raise HelpersError(f'there is no backbone "timm/{tag}"; {hint}')
+    state = read_state_dict(weights) if from_file else None
+    pretrained = weights is not None and not from_file
+    try:
+        model = timm.create_model(tag, pretrained=pretrained)
+    except Exception as error:  # the hub's client and the network raise many kinds
+        if not pretrained:
+            raise
+        raise HelpersError(
+            f'the weights of "timm/{tag}" could not be fetched ({type(error).__name__}); connect to the network, or '
+            f"download the model's file by hand (https://huggingface.co/timm) and pass weights=<path to the file>."
+        ) from error
+    if model.num_classes == 0:
+        model.reset_classifier(1000)
+    if state is not None:
+        load_into(model, state, source=weights)
+    model.recipe = (read_recipe(weights) if from_file else None) or Recipe.of_timm(model)
+    return model

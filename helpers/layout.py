@@ -1,0 +1,224 @@
+"""Where the stages of a network are: its units in order, joined to stages, read from its structure.
+
+The one place that knows how architectures are built. It goes by what modules hold (stacks of blocks, strides, plain
+layers) and by the usual names of containers, so that torchvision, timm and home-made networks need no table of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torch import nn
+
+_CONTAINERS = {
+    "backbone", "blocks", "body", "encoder", "features", "layers", "model", "stages", "trunk", "trunk_output",
+}  # fmt: skip
+_STEMS = {"stem", "patch_embed"}
+_HIDDEN_LAYERS_IN_CLASSIFIER = {"AlexNet", "MaxVit", "MobileNetV3", "VGG"}
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+_STACKS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass
+class _Unit:
+    """A child module, or a bare parameter (`module` is None), that is not cut further."""
+
+    path: str
+    module: nn.Module | None
+    parameters: list[str]
+    weights: int = 0
+    by_resolution: bool = False  # in a container whose members change the resolution
+    among_blocks: bool = False
+
+    @property
+    def container(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    @property
+    def shrinks(self) -> bool:
+        return self.module is not None and _shrinks(self.module)
+
+    @property
+    def is_block(self) -> bool:
+        return self.weights > 1 and self.path.rpartition(".")[2] not in _STEMS
+
+    @property
+    def is_stack(self) -> bool:
+        return self.is_block and isinstance(self.module, _STACKS)
+
+
+@dataclass
+class _Group:
+    units: list[_Unit] = field(default_factory=list)
+
+    @property
+    def has_block(self) -> bool:
+        return any(unit.is_block for unit in self.units)
+
+    @property
+    def name(self) -> str:
+        order = sorted(self.units, key=lambda unit: (not unit.is_block, not unit.weights, not unit.parameters))
+        return order[0].path
+
+
+def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
+    """The stages of a network in order: name, full names of its parameters, and modules.
+
+    Layers without parameters belong to the stage before them. So whatever is not inside the head is part of the body,
+    and with the body frozen the head's input depends on the picture alone.
+    """
+    prefix = _prefix(model)
+    heads = head_paths(model)
+    units = list(_units(model, prefix, heads))
+    body = [unit for unit in units if unit.path not in heads]
+    final = [unit for unit in units if unit.path in heads]
+    groups = _join(body)
+    named = [(group.name.removeprefix(prefix), group.units) for group in groups]
+    if len(groups) > 1 and not groups[0].has_block and (groups[1].has_block or groups[0].units[0].by_resolution):
+        named[0] = ("stem", groups[0].units)
+    if final:
+        named.append((final[0].path.removeprefix(prefix) or "head", final))
+    return [
+        (
+            name,
+            [full for unit in members for full in unit.parameters],
+            [unit.module for unit in members if unit.module is not None],
+        )
+        for name, members in named
+    ]
+
+
+def head_paths(model: nn.Module) -> list[str]:
+    """Where the head is: one path, or two for a distilled timm model, or "" if the model is one single layer.
+
+    It is the last direct child that has parameters. Where that child holds hidden layers of the pretrained network
+    as well (VGG's two of 4096 units), it is only the last layer.
+    """
+    prefix = _prefix(model)
+    inner = model.get_submodule(prefix.rstrip("."))
+    names = _timm_classifiers(inner) or _last_child(inner)
+    return [prefix + name for name in names] or [prefix.rstrip(".")]
+
+
+def _timm_classifiers(model: nn.Module) -> list[str]:
+    config = getattr(model, "pretrained_cfg", None)
+    if not hasattr(model, "get_classifier") or not config:
+        return []
+    names = config.get("classifier") or ()
+    names = [names] if isinstance(names, str) else list(names)
+    found = []
+    for name in names:
+        top = name.partition(".")[0]
+        child = getattr(model, top, None)
+        if child is not None and any(True for _ in child.parameters()):
+            others = [p for n, p in child.named_parameters() if not f"{top}.{n}".startswith(f"{name}.")]
+            found.append(name if any(p.ndim > 1 for p in others) else top)
+    return found
+
+
+def _last_child(model: nn.Module) -> list[str]:
+    with_parameters = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
+    if not with_parameters:
+        return []
+    name = with_parameters[-1]
+    child = getattr(model, name)
+    if type(model).__name__ in _HIDDEN_LAYERS_IN_CLASSIFIER and isinstance(child, nn.Sequential):
+        name = f"{name}.{_last_child(child)[0]}"
+    return [name]
+
+
+def _prefix(model: nn.Module) -> str:
+    """Leads to the network itself when it is wrapped (DistributedDataParallel, torch.compile, a holder module)."""
+    children = [(name, child) for name, child in model.named_children() if any(True for _ in child.parameters())]
+    bare = any(True for _ in model.parameters(recurse=False))
+    if bare or len(children) != 1 or not any(True for _ in children[0][1].children()):
+        return ""
+    name, child = children[0]
+    if name not in _CONTAINERS | {"module", "_orig_mod"}:
+        return ""
+    return f"{name}.{_prefix(child)}"
+
+
+def _units(model: nn.Module, prefix: str, heads: list[str]) -> Iterator[_Unit]:
+    known = {name for name, _ in model.named_parameters()}
+    root = model.get_submodule(prefix.rstrip("."))
+    if heads == [prefix.rstrip(".")]:
+        yield _Unit(heads[0], root, list(known))
+        return
+
+    def walk(module: nn.Module, path: str, container: bool) -> Iterator[_Unit]:
+        for name, _ in module.named_parameters(prefix=path.rstrip("."), recurse=False):
+            if name in known:
+                yield _Unit(name, None, [name])
+        shrinking = container and any(_shrinks(child) for child in list(module.children())[1:])
+        siblings = [(name, child) for name, child in module.named_children() if path + name not in heads]
+        blocks = any(_weights(child) > 1 and name not in _STEMS for name, child in siblings)
+        for name, child in module.named_children():
+            full = path + name
+            above_head = any(head.startswith(f"{full}.") for head in heads)
+            expand = name in _CONTAINERS and any(True for _ in child.children())
+            if full not in heads and (above_head or expand):
+                yield from walk(child, f"{full}.", expand)
+            else:
+                inside = [n for n, _ in child.named_parameters(prefix=full) if n in known]
+                yield _Unit(full, child, inside, _weights(child), shrinking, blocks)
+
+    yield from walk(root, prefix, False)
+
+
+def _join(units: list[_Unit]) -> list[_Group]:
+    """Units joined to stages: see `_begins`."""
+    groups: list[_Group] = []
+    early: list[_Unit] = []
+    smaller = False
+    for unit in units:
+        if not unit.parameters:
+            smaller |= unit.shrinks
+            (groups[-1].units if groups else early).append(unit)
+        elif unit.module is None:
+            (groups[0].units if groups else early).append(unit)
+        elif not groups or _begins(unit, groups, smaller):
+            groups.append(_Group([*early, unit]))
+            early, smaller = [], False
+        else:
+            groups[-1].units.append(unit)
+            smaller = False
+    if early:
+        groups.append(_Group(early))
+    return groups
+
+
+def _begins(unit: _Unit, groups: list[_Group], smaller: bool) -> bool:
+    """Whether a unit begins a new stage, rather than continuing the last one."""
+    current = groups[-1]
+    if unit.weights == 0:  # a norm belongs to what it normalises
+        return False
+    if unit.among_blocks and not current.has_block:
+        if not unit.is_block:  # the stem grows
+            return False
+        waiting = current.units[-1].container == unit.container  # a downsampling layer before its blocks
+        return len(groups) == 1 or not waiting
+    if unit.is_stack or isinstance(unit.module, nn.Linear):
+        return True
+    if unit.by_resolution or (unit.among_blocks and not unit.is_block):
+        return smaller or unit.shrinks
+    return True
+
+
+def _weights(module: nn.Module) -> int:
+    """How many weight matrices or kernels a module holds; norms and biases do not count."""
+    return sum(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _shrinks(module: nn.Module) -> bool:
+    """Whether pictures come out of a module smaller than they went in."""
+    for part in module.modules():
+        if isinstance(part, _CONVOLUTIONS + _POOLS):
+            strides = part.stride if isinstance(part.stride, tuple) else (part.stride,)
+            if max(strides) > 1:
+                return True
+        elif "Merging" in type(part).__name__:
+            return True
+    return False
