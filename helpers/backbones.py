@@ -10,8 +10,9 @@ from torch import nn
 
 from helpers.errors import HelpersError
 from helpers.heads import remove_auxiliary_heads
+from helpers.official import timm_state_dict, torchvision_state_dict
 from helpers.recipes import Recipe
-from helpers.weights import load_into, official_state_dict, read_recipe, read_state_dict
+from helpers.weights import load_into, read_recipe, read_state_dict
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -75,7 +76,7 @@ def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) 
     official = None if weights is None or _is_file(weights) else _member(name, enum, str(weights))
     state = None
     if official is not None:
-        state = official_state_dict(official, root)
+        state = torchvision_state_dict(official, root)
     elif weights is not None:
         state = read_state_dict(weights)
     auxiliary = state is not None and any(key.startswith(("AuxLogits.", "aux1.")) for key in state)
@@ -119,25 +120,21 @@ def _from_timm(name: str, weights: str | Path | None) -> nn.Module:
 
     from_file = _is_file(weights)
     tag = f"{name}.{weights}" if weights not in (None, "DEFAULT") and not from_file else name
-    known = timm.list_models() + timm.list_pretrained()
+    known = [*timm.list_models(), *timm.list_pretrained()]
     if tag not in known:
         near = difflib.get_close_matches(tag, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
         raise HelpersError(f'there is no backbone "timm/{tag}"; {hint}')
-    state = read_state_dict(weights) if from_file else None
-    pretrained = weights is not None and not from_file
-    try:
-        model = timm.create_model(tag, pretrained=pretrained)
-    except Exception as error:  # the hub's client and the network raise many kinds
-        if not pretrained:
-            raise
-        raise HelpersError(
-            f'the weights of "timm/{tag}" could not be fetched ({type(error).__name__}); connect to the network, or '
-            f"download the model's file by hand (https://huggingface.co/timm) and pass weights=<path to the file>."
-        ) from error
+    if weights is None:
+        model = timm.create_model(tag)
+    elif from_file:
+        model = timm.create_model(tag)
+        load_into(model, read_state_dict(weights), source=weights)
+    else:
+        state = timm_state_dict(tag)
+        model = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        model.pretrained_cfg.pop("state_dict")
     if model.num_classes == 0:
         model.reset_classifier(1000)
-    if state is not None:
-        load_into(model, state, source=weights)
     model.recipe = (read_recipe(weights) if from_file else None) or Recipe.of_timm(model)
     return model

@@ -50,7 +50,7 @@ def replace_head(
         slot = _last_layer(model, path)
         old = model.get_submodule(slot)
         new = _new_head(_input_layer(old), classes, hidden, dropout, seed)
-        model.set_submodule(slot, new.train(old.training))
+        model.set_submodule(slot, new.train(model.training))
     if hasattr(model, "num_classes"):
         model.num_classes = classes
     return model

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from torch import nn
 
 _CONTAINERS = {
-    "backbone", "blocks", "body", "encoder", "features", "layers", "model", "stages", "trunk", "trunk_output",
+    "backbone", "blocks", "body", "dense_stages", "encoder", "features", "layers", "levels", "model", "network",
+    "stages", "transformers", "trunk", "trunk_output",
 }  # fmt: skip
-_STEMS = {"stem", "patch_embed"}
+_STEMS = {"conv1", "embeds", "patch_embed", "patch_embeds", "stem", "stem_dct"}
 _HIDDEN_LAYERS_IN_CLASSIFIER = {"AlexNet", "MaxVit", "MobileNetV3", "VGG"}
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
@@ -135,10 +136,7 @@ def _prefix(model: nn.Module) -> str:
     bare = any(True for _ in model.parameters(recurse=False))
     if bare or len(children) != 1 or not any(True for _ in children[0][1].children()):
         return ""
-    name, child = children[0]
-    if name not in _CONTAINERS | {"module", "_orig_mod"}:
-        return ""
-    return f"{name}.{_prefix(child)}"
+    return f"{children[0][0]}.{_prefix(children[0][1])}"
 
 
 def _units(model: nn.Module, prefix: str, heads: list[str]) -> Iterator[_Unit]:

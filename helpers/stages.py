@@ -62,8 +62,18 @@ def stages(model: nn.Module) -> list[Stage]:
 
 
 def head(model: nn.Module) -> nn.Module:
-    """The module that turns features into class scores (`fc`, `classifier`, `heads` ...): the last stage."""
-    return model.get_submodule(head_paths(model)[0])
+    """The module that turns features into class scores (`fc`, `classifier`, `heads` ...): the last stage.
+
+    Raises:
+        HelpersError: for timm's distilled networks, whose last stage consists of two heads side by side.
+    """
+    paths = head_paths(model)
+    if len(paths) > 1:
+        raise HelpersError(
+            f"{type(model).__name__} has {len(paths)} heads ({', '.join(paths)}), so its scores do not come from one "
+            "module; choose the network without distillation, or train it without cached features."
+        )
+    return model.get_submodule(paths[0])
 
 
 def set_trainable(model: nn.Module, names: Collection[str]) -> None:
@@ -132,15 +142,13 @@ def freeze_batchnorm_statistics(model: nn.Module, frozen: bool = True) -> None:
         frozen: False lets the statistics move again, except in frozen stages.
     """
     for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            if frozen:
-                _hold_in_eval(module, "statistics")
-            else:
-                _release(module, "statistics", model.training)
-    if not frozen:
-        for stage in stages(model):
-            for module in stage.modules:
-                module.train(module.training)
+        if isinstance(module, _BatchNorm) and frozen:
+            _hold_in_eval(module, "statistics")
+        elif isinstance(module, _BatchNorm):
+            _release(module, "statistics", model.training)
+    for module in model.modules():
+        if "_held_in_eval" in module.__dict__:
+            module.eval()
 
 
 def parameter_groups(
@@ -216,9 +224,11 @@ def _hold_in_eval(module: nn.Module, reason: str) -> None:
 
 
 def _release(module: nn.Module, reason: str, training: bool) -> None:
+    """Take a reason away; with none left, the module follows `train()` again, from the present mode on."""
     reasons = module.__dict__.get("_held_in_eval", set())
-    reasons.discard(reason)
+    if reason not in reasons:
+        return
+    reasons.remove(reason)
     if not reasons:
-        module.__dict__.pop("_held_in_eval", None)
-        module.__dict__.pop("train", None)
+        del module.__dict__["_held_in_eval"], module.__dict__["train"]
     module.train(training)

@@ -1,4 +1,4 @@
-"""Weights files: read without running code, verified on every load, and loaded whole or not at all."""
+"""Weights files: read without running code, and loaded whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from helpers.errors import HelpersError
-from helpers.files import sha256
 from helpers.recipes import Recipe
-
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -68,8 +62,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
         HelpersError: naming the keys that are missing, unexpected or of another shape.
     """
     complete = dict(state)
-    if hasattr(state, "_metadata"):
-        complete = copy.copy(state)
     own = model.state_dict()
     for key in own.keys() - complete.keys():
         if key.endswith("num_batches_tracked"):  # unknown to files from before PyTorch 0.4.1
@@ -85,34 +77,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
     if shapes or missing or unexpected:
         raise HelpersError(_misfit(model, source, own, missing, unexpected, shapes))
     model.load_state_dict(complete)
-
-
-def official_state_dict(weights: WeightsEnum, root: Path | None = None) -> dict[str, Tensor]:
-    """The state_dict of official torchvision weights, downloaded if need be and verified on every load.
-
-    Their file names end in the first digits of their SHA-256, which torch.hub compares only when it downloads.
-
-    Args:
-        weights: a member of a torchvision weights enum.
-        root: the folder of the file; torch.hub's checkpoints folder when left out.
-
-    Raises:
-        HelpersError: without a network, or if the file is not the one that its name promises.
-    """
-    folder = root if root is not None else Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / weights.url.rpartition("/")[2]
-    promised = _HASH_IN_NAME.search(path.name)
-    prefix = promised.group(1) if promised else None
-    if not path.is_file():
-        from helpers.downloads import download
-
-        download(weights.url, path, sha256_prefix=prefix)
-    elif prefix and not sha256(path).startswith(prefix):
-        raise HelpersError(
-            f"{path} is not the file of {weights!r}: its SHA-256 does not begin with {prefix}; "
-            f"delete it, and run this again to download it from {weights.url}."
-        )
-    return read_state_dict(path)
 
 
 def read_recipe(path: str | Path) -> Recipe | None:
