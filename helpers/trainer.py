@@ -221,7 +221,7 @@ class Trainer:
             suspects = f"; {names[bad]} holds values that are not finite"
         return HelpersError(
             f"{what} in phase {state.phase + 1}, epoch {state.epoch + 1}, batch {state.step + 1}{suspects}. "
-            f"The learning rate was {self.rate:.1e}: try a tenth of it. The model has been given back its last good weights."
+            f"The learning rate was {self.rate:.1e}: try a tenth. The model has been given back its last good weights."
         )
 
 
