@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,9 @@ from helpers.views import resize_short_side
 
 DRAFT_FROM = 6
 """Photos this many times as large as wanted are decoded at a fraction of their size."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
+"""What is read as a photo, by Pillow's names."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,20 +65,27 @@ def decode(data: bytes, short_side: int | None = None) -> Tensor:
     """
     if not data:
         raise EmptyFile("the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow on odd metadata: the picture is what counts
-        with Image.open(io.BytesIO(data)) as image:
-            jpeg = image.format in ("JPEG", "MPO")
-            if jpeg and short_side and min(image.size) >= DRAFT_FROM * short_side:
-                image.draft(None, (2 * short_side, 2 * short_side))
-            elif jpeg and image.mode in ("RGB", "L"):
-                from torchvision.io import ImageReadMode, decode_jpeg
+    with open_photo(data) as image:
+        jpeg = image.format in ("JPEG", "MPO")
+        if jpeg and short_side and min(image.size) >= DRAFT_FROM * short_side:
+            image.draft(None, (2 * short_side, 2 * short_side))
+        elif jpeg and image.mode in ("RGB", "L"):
+            from torchvision.io import ImageReadMode, decode_jpeg
 
-                stored = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-                return decode_jpeg(stored, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-            image.load()
-            pixels = np.array(_rgb(_upright(image)))
+            stored = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            return decode_jpeg(stored, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+        image.load()
+        pixels = np.array(_rgb(_upright(image)))
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+@contextmanager
+def open_photo(source: bytes | Path) -> Iterator[Image.Image]:
+    """A photo's header by Pillow, its pixels not yet decoded; `source` is a file's bytes or its path."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata: the picture is what counts
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            yield image
 
 
 def reason(error: Exception) -> str:

@@ -1,0 +1,218 @@
+"""Downloads that arrive whole or say why not: resumed after a break, checked by hash, put in place in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import shutil
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.errors import HelpersError, HelpersWarning
+
+ATTEMPTS = 5
+"""How often a connection that breaks off is taken up again."""
+
+PATIENCE = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+
+CHUNK = 1 << 20
+BREAKS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+"""What a broken connection raises."""
+
+
+class Expected(NamedTuple):
+    """The hash that a file must have; `prefix` may be shorter than the whole digest."""
+
+    algorithm: str
+    prefix: str
+
+    def met_by(self, path: Path) -> bool:
+        """Whether the file has this hash."""
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest().startswith(self.prefix)
+
+
+def download(
+    url: str,
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    sha256_prefix: str | None = None,
+    md5: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fetch a file, unless it is there already.
+
+    What has arrived is kept beside the target, in `<name>.part`, and taken up again after a break where the server
+    allows it (HTTP range requests, RFC 9110, section 14). The target appears only when it is whole and its hash is
+    right. Several processes may ask for the same file; one fetches it.
+
+    Args:
+        url: an http or https address.
+        path: where to put the file; its folder is created.
+        sha256: expected SHA-256, 64 hexadecimal digits.
+        sha256_prefix: its first digits, as in the names of PyTorch's weights.
+        md5: expected MD5, for publishers who give no better.
+        progress: show a progress bar (on a terminal).
+
+    Returns:
+        `path`.
+
+    Raises:
+        HelpersError: if the file cannot be fetched or written, or what comes has another hash.
+    """
+    from filelock import FileLock
+
+    path = Path(path)
+    if not url.startswith(("http://", "https://")):
+        raise HelpersError(f"{url} is no web address; give one that begins with http:// or https://.")
+    expected = [
+        Expected(algorithm, digest.lower())
+        for algorithm, digest in (("sha256", sha256), ("sha256", sha256_prefix), ("md5", md5))
+        if digest
+    ]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_there(path, expected):
+            return path
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not _is_there(path, expected):
+                _fetch_checked(url, path, expected, progress)
+    except OSError as error:
+        raise HelpersError(
+            f"{path} could not be written ({error.strerror or error}); free some space, or choose a folder that you "
+            "may write to."
+        ) from error
+    return path
+
+
+def _is_there(path: Path, expected: list[Expected]) -> bool:
+    if not path.exists():
+        return False
+    if all(hash_.met_by(path) for hash_ in expected):
+        return True
+    warnings.warn(f"{path} is not what was published (its hash differs); it is fetched anew.", HelpersWarning, 4)
+    return False
+
+
+def _fetch_checked(url: str, path: Path, expected: list[Expected], progress: bool) -> None:
+    part = path.with_name(f"{path.name}.part")
+    resumed = part.exists()
+    _fetch(url, path, part, progress)
+    if resumed and not all(hash_.met_by(part) for hash_ in expected):
+        part.unlink()  # the first half may be another file's
+        _fetch(url, path, part, progress)
+    for hash_ in expected:
+        if not hash_.met_by(part):
+            part.unlink()
+            raise HelpersError(
+                f"{url} gave a file whose {hash_.algorithm.upper()} does not begin with {hash_.prefix}, so it is not "
+                f"what was published, and it was not kept; try again, or {_by_hand(url, path)}"
+            )
+    part.replace(path)
+
+
+def _fetch(url: str, path: Path, part: Path, progress: bool) -> None:
+    """Bring the whole file into `part`, over several connections if need be."""
+    for attempt in range(ATTEMPTS):
+        try:
+            if _receive(url, part, progress):
+                return
+            why = "the connection broke off"
+        except urllib.error.HTTPError as error:
+            error.close()
+            why = f"the server answers {error.code} {error.reason}"
+            if error.code == 416:  # the part does not fit this file
+                part.unlink(missing_ok=True)
+            elif error.code < 500 and error.code not in (408, 429):
+                break
+        except BREAKS as error:
+            why = str(getattr(error, "reason", error)) or type(error).__name__
+            if not part.exists() and attempt:
+                break  # not a byte so far: there is no network
+        time.sleep(min(8.0, 0.25 * 2**attempt))
+    kept = f" What has arrived is kept in {part.name} and taken up next time." if part.exists() else ""
+    raise HelpersError(f"{url} could not be fetched ({why}); {_by_hand(url, path)}{kept}")
+
+
+def _by_hand(url: str, path: Path) -> str:
+    return f"fetch it by hand, put it at {path.absolute()}, and run this again."
+
+
+def _receive(url: str, part: Path, progress: bool) -> bool:
+    """Append what one connection gives to `part`; whether the file is whole then."""
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "transfer-learning-course"} | ({"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE) as response:
+        start = _start(response)
+        if start != have:
+            have = 0
+            if start:
+                raise http.client.HTTPException(f"the server began at byte {start}")
+        length = response.headers.get("Content-Length")
+        total = None if length is None else have + int(length)
+        if total and total - have > shutil.disk_usage(part.parent).free:
+            raise HelpersError(f"{part.parent} has no room for {total / 1e6:.0f} MB; free some space.")
+        bar = tqdm(
+            total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None if progress else True
+        )
+        with bar, open(part, "r+b" if have else "wb") as file:
+            file.seek(have)
+            while chunk := response.read1(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+    return total is None or part.stat().st_size == total
+
+
+def _start(response: http.client.HTTPResponse) -> int:
+    """The place in the file where the answer begins."""
+    if response.status != 206:
+        return 0
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else 0
+
+
+def extract(archive: str | Path, folder: str | Path, inner: str) -> Path:
+    """Unpack the folder `inner` of a zip or tar archive as `folder`, which appears whole or not at all.
+
+    Raises:
+        HelpersError: if the archive is damaged, wants to write outside of the folder, or has no `inner`.
+    """
+    archive, folder = Path(archive), Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp") as temporary:
+        try:
+            _unpack(archive, temporary)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+            raise HelpersError(f"{archive} cannot be unpacked ({error}); remove it, and run this again.") from error
+        unpacked = Path(temporary) / inner
+        if not unpacked.is_dir():
+            raise HelpersError(f"{archive} holds no folder {inner}; remove it, and run this again.")
+        try:
+            unpacked.replace(folder)
+        except OSError as error:
+            raise HelpersError(f"{folder} is in the way of what {archive.name} holds; move it away.") from error
+    return folder
+
+
+def _unpack(archive: Path, folder: str) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for name in opened.namelist():
+                if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match("[A-Za-z]:", name):
+                    raise ValueError(f"it wants to write to {name}")
+            opened.extractall(folder)  # compares checksums as it goes
+    else:
+        with tarfile.open(archive) as opened:
+            opened.extractall(folder, filter="data")  # refuses paths that lead out
