@@ -51,6 +51,7 @@ def replace_head(
         old = model.get_submodule(slot)
         new = _new_head(_input_layer(old), classes, hidden, dropout, seed)
         model.set_submodule(slot, new.train(model.training))
+    model.head_options = {"hidden": hidden, "dropout": dropout}
     if hasattr(model, "num_classes"):
         model.num_classes = classes
     return model

@@ -33,6 +33,7 @@ class State:
         epoch: epochs of this phase that are done.
         step: optimizer steps of the epoch in hand that are done.
         loss_sum: sum of the losses of these steps.
+        rate: the highest learning rate of the last step.
         seconds: training time of the epoch in hand.
         stale: epochs of this phase since the last improvement.
         rows: the history so far.
@@ -46,6 +47,7 @@ class State:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    rate: float = 0.0
     seconds: float = 0.0
     stale: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)

@@ -157,7 +157,7 @@ class Trainer:
     def _step(self, inputs: Tensor, labels: Tensor) -> float:
         """One optimizer step; the random numbers of mixing and dropout depend on seed and place alone."""
         torch.manual_seed(_seed_of(self.settings.seed, self.state.number, self.state.step))
-        self.rate = max(group["lr"] for group in self.optimizer.param_groups)
+        self.state.rate = max(group["lr"] for group in self.optimizer.param_groups)
         mixed, targets = inputs, labels
         if self.mix is not None and self.material.pictures:
             mixed, targets = self.mix(inputs, labels)
@@ -184,7 +184,7 @@ class Trainer:
         row = {
             "phase": state.phase + 1,
             "epoch": state.epoch + 1,
-            "lr": self.rate,
+            "lr": state.rate,
             "train_loss": state.loss_sum / max(1, state.step),
             "val_loss": scores.loss,
             "val_accuracy": scores.accuracy,
@@ -221,7 +221,7 @@ class Trainer:
             suspects = f"; {names[bad]} holds values that are not finite"
         return HelpersError(
             f"{what} in phase {state.phase + 1}, epoch {state.epoch + 1}, batch {state.step + 1}{suspects}. "
-            f"The learning rate was {self.rate:.1e}: try a tenth. The model has been given back its last good weights."
+            f"The learning rate was {state.rate:.1e}: try a tenth. The model has been given back its last good weights."
         )
 
 

@@ -194,6 +194,7 @@ def _own_recipe(model: nn.Module) -> Recipe:
     return recipe
 
 
+@torch.random.fork_rng()
 @torch.no_grad()
 def _batch_shape(model: nn.Module, task: Task, loaders: Loaders) -> tuple[int, ...]:
     """The shape of a training batch, after a look at whether the model's scores fit the task."""

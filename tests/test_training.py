@@ -1,0 +1,327 @@
+"""Training: what is frozen stays, features stand in for the backbone, runs repeat and resume bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.backbones import load_backbone
+from helpers.checkpoints import load_checkpoint
+from helpers.errors import HelpersError, HelpersWarning
+from helpers.evaluation import evaluate
+from helpers.heads import replace_head
+from helpers.loaders import make_loaders
+from helpers.prediction import predict
+from helpers.recipes import IMAGENET
+from helpers.saved_models import load_model
+from helpers.stages import stages
+from helpers.strategies import STRATEGIES, Phase, make_strategy
+from helpers.tasks import Split, Task
+from helpers.training import fit
+
+CLASSES = 4
+RECIPE = IMAGENET.with_size(24)
+
+
+def stripes(count: int, seed: int) -> Split:
+    """Noisy pictures whose class is the colour and direction of faint stripes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % CLASSES
+    images = torch.randint(0, 200, (count, 3, 24, 24), generator=generator)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        view = image if label % 2 else image.transpose(1, 2)
+        view[label // 2, ::4] += 55
+    return Split(labels, images.to(torch.uint8))
+
+
+def small_task() -> Task:
+    return Task("stripes", tuple("abcd"), stripes(40, 1), stripes(24, 2), stripes(24, 3))
+
+
+def small_network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    block = lambda inputs, outputs: nn.Sequential(  # noqa: E731
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+    network = nn.Sequential()
+    for name, module in (
+        ("layer1", block(3, 8)),
+        ("layer2", block(8, 16)),
+        ("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))),
+        ("fc", nn.Linear(16, CLASSES)),
+    ):
+        network.add_module(name, module)
+    network.recipe = RECIPE
+    return network
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+TWO_PHASES = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 3, decay=0.5, update_batchnorm=True)]
+
+
+def test_only_the_chosen_stages_move() -> None:
+    model, task = small_network(), small_task()
+    before = weights_of(model)
+    fit(model, task, [Phase(("layer2", "fc"), 1e-2, 2, update_batchnorm=True)], keep_best=False, verbose=False)
+    moved = {name.split(".")[0] for name, value in weights_of(model).items() if not torch.equal(value, before[name])}
+    assert moved == {"layer2", "fc"}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_refrozen_stage_is_not_moved_by_momentum(optimizer: str) -> None:
+    task, model = small_task(), small_network()
+    fit(model, task, [Phase("all", 1e-2, 1)], optimizer=optimizer, keep_best=False, verbose=False)
+    before = weights_of(model)
+    fit(model, task, [Phase("head", 1e-2, 2)], optimizer=optimizer, keep_best=False, verbose=False)
+    moved = {name.split(".")[0] for name, value in weights_of(model).items() if not torch.equal(value, before[name])}
+    assert moved == {"fc"}
+
+
+def test_stages_that_join_later_learn_in_their_phase() -> None:
+    task, model = small_task(), small_network()
+    before = weights_of(model)
+    fit(model, task, make_strategy("gradual-unfreezing", epochs=4), keep_best=False, verbose=False)
+    after = weights_of(model)
+    assert all(not torch.equal(before[f"{name}.weight"], after[f"{name}.weight"]) for name in ("layer1.0", "fc"))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_learns(name: str) -> None:
+    task = small_task()
+    model = small_network(seed=1)
+    run = fit(model, task, make_strategy(name, epochs=6, lr=3e-3), batch_size=8, verbose=False)
+    losses = run.history.column("train_loss")
+    assert losses[-1] < losses[0]
+    assert run.val_accuracy == max(run.history.column("val_accuracy"))
+    assert run.val_accuracy == evaluate(model, make_loaders(task, RECIPE).val).accuracy
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle"])
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+def test_schedules_keep_the_ratio_of_the_groups_rates(schedule: str, warmup: float) -> None:
+    from helpers.optim import make_optimizer, make_scheduler
+
+    model = small_network()
+    phase = Phase("all", 1e-2, 1, decay=0.5, schedule=schedule, warmup=warmup)
+    optimizer = make_optimizer(model, phase, "sgd", 0.0)
+    scheduler = make_scheduler(optimizer, phase, steps=12)
+    seen = []
+    for _ in range(12):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    ratios = torch.tensor(seen)[:, :-1] / torch.tensor(seen)[:, 1:]
+    assert torch.allclose(ratios, torch.full_like(ratios, 0.5))
+    assert max(rates[-1] for rates in seen) == pytest.approx(1e-2, rel=0.01)
+    assert (seen[0][-1] < 5e-3) == (schedule == "one-cycle" or warmup > 0)
+
+
+def test_stored_features_give_what_the_plain_loop_gives() -> None:
+    task, runs = small_task(), []
+    for cache_features in (True, False):
+        model = small_network()
+        run = fit(model, task, [Phase("head", 1e-2, 3)], batch_size=8, cache_features=cache_features, verbose=False)
+        runs.append((run, weights_of(model)))
+    (cached, cached_weights), (plain, plain_weights) = runs
+    assert cached.history.column("val_accuracy") == plain.history.column("val_accuracy")
+    assert all(torch.allclose(cached_weights[name], plain_weights[name], atol=1e-6) for name in plain_weights)
+
+
+def test_a_head_phase_runs_the_backbone_once_for_each_view() -> None:
+    task, model, seen = small_task(), small_network(), []
+    # The work is done by a copy of the model, which carries the hook along.
+    model.layer1.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    fit(model, task, [Phase("head", 1e-2, 6)], augment="standard", views=3, verbose=False)
+    looked_at_the_model_once = 1
+    assert sum(seen) == 3 * len(task.train) + len(task.val) + looked_at_the_model_once
+
+
+def test_augmentation_without_effect_is_announced() -> None:
+    with pytest.warns(HelpersWarning, match="no effect"):
+        fit(small_network(), small_task(), [Phase("head", 1e-2, 1)], augment="standard", verbose=False)
+
+
+@pytest.mark.parametrize("mix", [None, "mixup", "cutmix", "both"])
+def test_two_runs_are_the_same_to_the_bit_and_leave_the_global_generator_alone(mix: str | None) -> None:
+    task, found = small_task(), []
+    for noise in range(2):
+        model = small_network()
+        torch.manual_seed(noise)
+        state = torch.get_rng_state()
+        options = {"augment": "standard", "mix": mix, "label_smoothing": 0.1, "batch_size": 8, "views": 2}
+        fit(model, task, TWO_PHASES, verbose=False, **options)
+        assert torch.equal(state, torch.get_rng_state())
+        found.append(weights_of(model))
+    assert_same_bits(*found)
+
+
+def test_early_stopping_keeps_the_best_weights() -> None:
+    task, model = small_task(), small_network()
+    run = fit(model, task, [Phase("all", 0.5, 30, schedule="constant")], optimizer="sgd", patience=2, verbose=False)
+    assert len(run.history) < 30
+    assert run.best in run.history.rows[:-2]
+    assert evaluate(model, make_loaders(task, RECIPE).val).accuracy == run.val_accuracy
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights_back() -> None:
+    task, model = small_task(), small_network()
+    fit(model, task, [Phase("all", 1e-3, 1)], verbose=False)
+    good = weights_of(model)
+    with pytest.raises(HelpersError, match=r"loss became .* phase 1, epoch \d, batch \d.*learning rate"):
+        fit(model, task, [Phase("all", 1e30, 3, schedule="constant")], optimizer="sgd", verbose=False)
+    assert_same_bits(good, weights_of(model))
+
+
+def test_a_picture_that_is_not_finite_is_named() -> None:
+    def broken(picture: torch.Tensor) -> torch.Tensor:
+        return picture / 255 * (float("nan") if picture.min() == 255 else 1.0)
+
+    task = small_task()
+    task.train.images[7] = 255
+    with pytest.raises(HelpersError, match="picture 7 holds values that are not finite"):
+        fit(small_network(), task, [Phase("all", 1e-3, 1)], augment=broken, verbose=False, batch_size=8)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    task, model = small_task(), small_network()
+    with pytest.raises(HelpersError, match=r"replace_head\(model, 4\)"):
+        fit(replace_head(model, 7), task, [Phase("head", 1e-2, 1)], verbose=False)
+    for phase in ({"lr": -1.0}, {"epochs": 0}, {"schedule": "cosinus"}, {"warmup": 1.0}, {"decay": 0.0}):
+        with pytest.raises(HelpersError):
+            Phase(**({"train": "all", "lr": 1e-2, "epochs": 1} | phase))
+    for train in ("layer9", 9, ()):
+        with pytest.raises(HelpersError, match="layer1"):
+            fit(small_network(), task, [Phase(train, 1e-2, 1)], verbose=False)
+    for options in ({"optimizer": "adam-w"}, {"label_smoothing": 1.0}, {"mix": "blend"}, {"views": 0}):
+        with pytest.raises(HelpersError):
+            fit(small_network(), task, [Phase("all", 1e-2, 1)], verbose=False, **options)
+
+
+TESTS = Path(__file__).parent
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
+    "OMP_NUM_THREADS": str(torch.get_num_threads()),  # results are the same to the bit on the same number of threads
+}
+PROGRAM = """
+    import sys, torch
+    from test_training import TWO_PHASES, small_network, small_task
+    from helpers import trainer
+    from helpers.training import fit
+
+    trainer.SECONDS_BETWEEN_SAVES = 0.0
+    model = small_network()
+    fit(model, small_task(), TWO_PHASES, batch_size=8, augment="standard", views=2, mix="mixup",
+        out=sys.argv[1], resume=True, verbose=True)
+    torch.save(model.state_dict(), sys.argv[2])
+"""
+
+
+def start(folder: Path, result: Path) -> subprocess.Popen:
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), folder, result]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_ends_like_one_that_was_never_stopped(tmp_path, which: signal.Signals) -> None:
+    whole = small_network()
+    options = {"batch_size": 8, "augment": "standard", "views": 2, "mix": "mixup"}
+    fit(whole, small_task(), TWO_PHASES, verbose=False, **options)
+    process = start(tmp_path / "run", tmp_path / "result.pt")
+    for line in process.stderr:
+        if line.startswith("phase 2  epoch   1"):
+            time.sleep(0.03)
+            process.send_signal(which)
+            break
+    process.stderr.read()
+    assert process.wait() != 0
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")[1]["state"]["rows"]
+    again = start(tmp_path / "run", tmp_path / "result.pt")
+    lines = again.stderr.read()
+    assert again.wait() == 0, lines
+    assert "phase 1" not in lines
+    assert_same_bits(weights_of(whole), torch.load(tmp_path / "result.pt", weights_only=True))
+
+
+def test_a_run_folder_is_neither_overwritten_nor_mixed_up(tmp_path) -> None:
+    task, strategy = small_task(), [Phase("all", 1e-3, 1)]
+    first = fit(small_network(), task, strategy, out=tmp_path / "run", verbose=False)
+    with pytest.raises(HelpersError, match="already holds a run"):
+        fit(small_network(), task, strategy, out=tmp_path / "run", verbose=False)
+    with pytest.raises(HelpersError, match="another run: its settings"):
+        fit(small_network(), task, strategy, out=tmp_path / "run", resume=True, seed=1, verbose=False)
+    again = fit(small_network(seed=5), task, strategy, out=tmp_path / "run", resume=True, verbose=False)
+    assert again.history.rows == first.history.rows
+
+
+def test_a_saved_model_knows_its_classes_and_recipe(tmp_path) -> None:
+    from torchvision.io import write_png
+
+    task = Task("stripes", tuple("abcd"), stripes(8, 1), stripes(8, 2))
+    model = replace_head(load_backbone("squeezenet1_1", weights=None), CLASSES, hidden=8, dropout=0.1)
+    model.recipe = model.recipe.with_size(48)
+    fit(model, task, [Phase("head", 1e-3, 1)], out=tmp_path, verbose=False)
+    saved = load_model(tmp_path)
+    assert saved.classes == task.classes
+    assert saved.recipe == model.recipe
+    assert_same_bits(weights_of(model), weights_of(saved.model))
+    write_png(task.val.images[0], str(tmp_path / "photo.png"))
+    (prediction,) = predict(saved, [tmp_path / "photo.png"], top=9)
+    logits = evaluate(model, make_loaders(task, model.recipe).val).logits[0]
+    assert prediction.classes[0] == task.classes[int(logits.argmax())]
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_two_processes_give_the_result_of_one(tmp_path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        import sys
+        from test_training import small_network, small_task
+        from helpers.strategies import Phase
+        from helpers.training import fit
+
+        model = small_network()
+        model.pool[2].p = 0.0
+        strategy = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 2)]
+        run = fit(model, small_task(), strategy, batch_size=10, augment="flip", out=sys.argv[1], verbose=False)
+        """)
+    )
+    single = [sys.executable, str(program), str(tmp_path / "one")]
+    double = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    double += ["--mixed_precision=no", "--dynamo_backend=no", str(program), str(tmp_path / "two")]
+    for command in (single, double):
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, value in one[0].items():
+        assert torch.allclose(value, two[0][name], atol=1e-5), name
+    assert one[1]["best"]["val_accuracy"] == two[1]["best"]["val_accuracy"]
+
+
+def test_the_history_is_a_plain_table() -> None:
+    run = fit(small_network(), small_task(), TWO_PHASES, verbose=False)
+    assert run.history.column("phase") == [1, 1, 2, 2, 2]
+    assert json.loads(json.dumps(run.history.rows)) == run.history.rows
+    assert len(str(run.history).splitlines()) == len(run.history) == 5
+
+
+def test_stages_of_the_small_network() -> None:
+    assert [stage.name for stage in stages(small_network())][-1] == "fc"
