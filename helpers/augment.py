@@ -123,7 +123,8 @@ class Augmenter:
         else:
             batch = self._cropped(pictures, rows[:, CROP])
         flipped = torch.from_numpy(rows[:, FLIP] < self.augment.flip)
-        batch[flipped] = batch[flipped].flip(-1)
+        pixels = batch.permute(0, 2, 3, 1)  # as they lie in memory
+        pixels[flipped] = pixels[flipped].flip(2)
         if self.recolours:
             for picture, row in zip(batch, rows, strict=True):
                 self._recolour(picture, row)
@@ -172,7 +173,7 @@ class PerPicture:
         views = []
         for picture, index in zip(pictures, indices.tolist(), strict=True):
             with _random_numbers(int(np.random.SeedSequence((self.seed, epoch, 2, index)).generate_state(1)[0])):
-                views.append(self._checked(self.transform(picture), picture))
+                views.append(self._checked(self.transform(picture.clone()), picture))
         return torch.stack(views)
 
     def _checked(self, view: Tensor, picture: Tensor) -> Tensor:

@@ -11,12 +11,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.errors import HelpersError, HelpersWarning
+from helpers.errors import HelpersError, warn
 
 ATTEMPTS = 5
 """How often a connection that breaks off is taken up again."""
@@ -100,7 +99,7 @@ def _is_there(path: Path, expected: list[Expected]) -> bool:
         return False
     if all(hash_.met_by(path) for hash_ in expected):
         return True
-    warnings.warn(f"{path} is not what was published (its hash differs); it is fetched anew.", HelpersWarning, 4)
+    warn(f"{path} is not what was published (its hash differs); it is fetched anew.")
     return False
 
 

@@ -1,5 +1,11 @@
 """The two ways in which this package tells you that something is wrong."""
 
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
 
 class HelpersError(Exception):
     """Something you can mend: the message names what is wrong, where, and what to do."""
@@ -7,3 +13,11 @@ class HelpersError(Exception):
 
 class HelpersWarning(UserWarning):
     """Something you should know: work goes on, but look at it."""
+
+
+def warn(message: str) -> None:
+    """Raise a `HelpersWarning` that points at the line outside of this package which led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, HelpersWarning, stacklevel=level)

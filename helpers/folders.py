@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
-from helpers.errors import HelpersError, HelpersWarning
+from helpers.errors import HelpersError, warn
 from helpers.photo_checks import Checked, check_photos, claims_to_be_photo
 from helpers.splitting import split_by_content
 from helpers.tasks import Split, Task
@@ -52,7 +51,7 @@ def load_folder(folder: Path, seed: int = 0) -> Task:
     """
     places = _split_folders(folder)
     if "test" in places and not _subfolders(places["test"]):
-        _warn(f"{places['test']} holds no class folders, so its photos have no labels; it is not used.")
+        warn(f"{places['test']} holds no class folders, so its photos have no labels; it is not used.")
         del places["test"]
     found = {part: _class_photos(place) for part, place in places.items()}
     _refuse_lookalikes(found)
@@ -87,7 +86,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
         )
     others = [place.name for place in inner if place not in found.values()]
     if others:
-        _warn(f"{folder} holds {_listed(others)} beside its splits; they are not used.")
+        warn(f"{folder} holds {_listed(others)} beside its splits; they are not used.")
     return found
 
 
@@ -113,10 +112,10 @@ def _class_photos(place: Path) -> Photos:
         )
     stray = [name for name in loose if claims_to_be_photo(place / name)]
     if stray:
-        _warn(f"{place}: {len(stray)} photos lie beside the class folders and belong to no class: {_listed(stray)}.")
+        warn(f"{place}: {len(stray)} photos lie beside the class folders and belong to no class: {_listed(stray)}.")
     below = [{inner.name for inner in _subfolders(folder)} for folder in inner]
     if len(inner) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
-        _warn(
+        warn(
             f"{place}: each of the class folders {_listed(folder.name for folder in inner)} holds the folders "
             f"{_listed(sorted(below[0]))}. If those are the classes, there is one level too many: merge it away."
         )
@@ -167,7 +166,7 @@ def _readable(folder: Path, found: dict[str, Photos]) -> dict[Path, Checked]:
     if others:
         named += _listed((f"{file.relative_to(folder)} (its content is no picture)" for file in others), "\n  ", "\n  ")
     if problems or others:
-        _warn(f"{folder}: {len(problems) + len(others)} files are no readable photos and are left out:{named}")
+        warn(f"{folder}: {len(problems) + len(others)} files are no readable photos and are left out:{named}")
     for classes in found.values():
         for name, members in classes.items():
             classes[name] = [file for file in members if file in checked and not checked[file].problem]
@@ -188,7 +187,7 @@ def _classes(folder: Path, found: dict[str, Photos]) -> tuple[str, ...]:
                 raise HelpersError(f"{folder}: {part} holds the class {name!r}, train does not; {hint}")
         missing = [name for name in train if not photos.get(name)]
         if missing:
-            _warn(f"{folder}: {part} holds no photo of {_listed(missing)}; its scores say nothing about that.")
+            warn(f"{folder}: {part} holds no photo of {_listed(missing)}; its scores say nothing about that.")
     if len(train) < 2:
         raise HelpersError(f"{folder} holds a single class, {_listed(train)}; telling apart takes at least two.")
     return tuple(sorted(train))
@@ -211,12 +210,12 @@ def _warn_of_repeated(splits: dict[str, Split], checked: dict[Path, Checked], cl
             elif other_label != label:
                 contradictions.append(f"{other} = {file}")
     if leaks:
-        _warn(
+        warn(
             f"{len(leaks)} photos stand in two splits, so that scores flatter the model; keep one of each: "
             f"{_listed(leaks, '; ')}."
         )
     if contradictions:
-        _warn(
+        warn(
             f"{len(contradictions)} photos stand under two classes; keep one of each: {_listed(contradictions, '; ')}."
         )
 
@@ -238,7 +237,3 @@ def _listed(names: Iterable[str], between: str = ", ", before: str = "") -> str:
         return ""
     more = f"{between}and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return before + between.join(names[:NAMED]) + more
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, HelpersWarning, stacklevel=5)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.augment import Augment, Augmentation, as_augmentation, seeded
 from helpers.errors import HelpersError
-from helpers.sources import Pictures, open_pictures
+from helpers.sources import Pictures, open_task
 from helpers.tasks import Task
 from helpers.views import centre_view, normalise
 
@@ -60,6 +60,10 @@ class Batches(Dataset):
 
     def __len__(self) -> int:
         return len(self.pictures.labels)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and the augmentation; accelerate's loaders hand their epoch on to here."""
+        self.epoch = epoch
 
     def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         indices = torch.as_tensor(numbers) % len(self)
@@ -121,9 +125,7 @@ def make_loaders(
         raise HelpersError(f"batch_size is {batch_size}; it must be at least 1.")
     if mode not in ("auto", "memory", "files"):
         raise HelpersError(f"mode is {mode!r}; choose 'auto', 'memory' or 'files'.")
-    train, val, test = (
-        None if split is None else open_pictures(split, recipe, mode) for split in (task.train, task.val, task.test)
-    )
+    opened = open_task(task, recipe, mode)
     augmentation = as_augmentation(augment, recipe, len(task.train), seed)
 
     def loader(pictures: Pictures, augmentation: Augmentation | None = None, shuffled: bool = False) -> DataLoader:
@@ -142,16 +144,16 @@ def make_loaders(
         )
 
     return Loaders(
-        loader(train, augmentation, shuffled=True),
-        loader(val),
-        None if test is None else loader(test),
-        loader(train),
+        loader(opened["train"], augmentation, shuffled=True),
+        loader(opened["val"]),
+        loader(opened["test"]) if "test" in opened else None,
+        loader(opened["train"]),
     )
 
 
 def set_epoch(loader: DataLoader, epoch: int) -> None:
     """Choose the order and the augmentation of a training loader (also one that accelerate has prepared)."""
-    loader.dataset.epoch = epoch
+    loader.dataset.set_epoch(epoch)
 
 
 def batch_names(loader: DataLoader, epoch: int, step: int) -> list[str]:

@@ -61,23 +61,20 @@ class Checked:
         changed: time of the last change, in nanoseconds.
         digest: SHA-256 of its bytes; "" if it could not be read.
         problem: why it is no readable photo; "" if it is one.
-        decoded: whether every pixel was decoded to find out.
     """
 
     size: int
     changed: int
     digest: str
     problem: str
-    decoded: bool
 
 
-def check_photos(files: Sequence[Path], folder: Path, *, decoding: bool = False) -> list[Checked]:
+def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
     """Examine photos, or recall what was found when they were last examined.
 
     Args:
         files: photo files under `folder`.
         folder: what the findings are kept under.
-        decoding: decode every pixel, so that not the slightest doubt remains.
     """
     record = cache_dir() / "checks" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.json"
     known = _recall(record)
@@ -85,15 +82,15 @@ def check_photos(files: Sequence[Path], folder: Path, *, decoding: bool = False)
     for file in _progress(files):
         name = file.relative_to(folder).as_posix()
         old = known.get(name)
-        if old is None or not _unchanged(file, old) or (decoding and not old.decoded and not old.problem):
-            known[name], news = examine(file, decoding=decoding), True
+        if old is None or not _unchanged(file, old):
+            known[name], news = examine(file), True
         found.append(known[name])
     if news:
         _remember(record, {name: checked for name, checked in known.items() if (folder / name).exists()})
     return found
 
 
-def examine(file: Path, *, decoding: bool = False) -> Checked:
+def examine(file: Path) -> Checked:
     """What a file holds; never raises."""
     size = changed = 0
     digest = problem = ""
@@ -106,12 +103,11 @@ def examine(file: Path, *, decoding: bool = False) -> Checked:
         digest = hashlib.sha256(data).hexdigest()
         if STAND_IN.search(file.stem):
             problem = "by its name a stand-in for a photo that was not found"
-        elif decoding or _in_doubt(data):
-            decoding = True
+        elif _in_doubt(data):
             decode(data, short_side=32)
     except Exception as error:
         problem = "a link to a file that is not there" if file.is_symlink() and not file.exists() else reason(error)
-    return Checked(size, changed, digest, problem, decoding)
+    return Checked(size, changed, digest, problem)
 
 
 def claims_to_be_photo(file: Path) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from helpers.errors import HelpersError
+from helpers.files import cache_dir
 
 Draw = Callable[[Sequence[int], int, int], Tensor]
 
@@ -184,12 +185,25 @@ def _drawn(name: str, *, seed: int, size: int, classes: int | None, counts: tupl
             f"{name} needs at least one picture a class in each split and a size of at least 8 pixels, "
             f"not {counts} and {size}; raise them."
         )
-    make = partial(_drawn_split, draw, wanted, size)
-    train, val, test = (make(count, 3 * seed + part) for part, count in enumerate(counts))
-    return Task(name, names[:wanted], train, val, test)
+    splits = []
+    for part, count in enumerate(counts):
+        labels = torch.arange(wanted).repeat(count)  # in turn: a larger split begins with the pictures of a smaller one
+        splits.append(Split(labels, images=_drawn_pictures(name, draw, labels.tolist(), size, 3 * seed + part)))
+    return Task(name, names[:wanted], *splits)
 
 
-def _drawn_split(draw: Draw, classes: int, size: int, per_class: int, seed: int) -> Split:
-    """Class after class in turn, so that a larger split begins with the pictures of a smaller one."""
-    labels = torch.arange(classes).repeat(per_class)
-    return Split(labels, images=draw(labels.tolist(), size, seed))
+def _drawn_pictures(name: str, draw: Draw, labels: list[int], size: int, seed: int) -> Tensor:
+    """Pictures as `draw` gives them, kept for the next time (drawing takes a few milliseconds a picture)."""
+    from helpers.picture_cache import stored_pictures
+
+    code = hashlib.sha256()
+    for file in sorted((Path(__file__).parent / "drawn").rglob("*.py")):
+        code.update(file.read_bytes())
+    key = f"{name} {len(labels)} {max(labels) + 1} {size} {seed}"
+    path = cache_dir() / "pictures" / f"{key.replace(' ', '-')}.pictures"
+    drawn = cache(lambda: draw(labels, size, seed))
+    try:
+        stored = stored_pictures(path, f"{key} {code.hexdigest()}", len(labels), lambda i: drawn()[i])
+    except HelpersError:
+        return drawn()
+    return stored.pixels.view(len(labels), size, size, 3).permute(0, 3, 1, 2).contiguous()
