@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from helpers.downloads import download
 from helpers.errors import HelpersError
 from helpers.files import sha256
 from helpers.weights import read_state_dict
@@ -30,7 +30,8 @@ def torchvision_state_dict(weights: WeightsEnum, root: Path | None = None) -> di
         root: the folder of the file; torch.hub's checkpoints folder when left out.
 
     Raises:
-        HelpersError: without a network, or if the file is not the one that its name promises.
+        HelpersError: if the file has to be fetched and there is no network. A file in the folder that is not the one
+            its name promises is fetched anew, with a warning.
     """
     return read_state_dict(_verified_file(weights.url, root))
 
@@ -54,18 +55,9 @@ def timm_state_dict(tag: str) -> dict[str, Tensor]:
 def _verified_file(url: str, root: Path | None) -> Path:
     """A file whose name ends in the first digits of its SHA-256, which torch.hub compares only while downloading."""
     folder = root if root is not None else Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rpartition("/")[2]
-    promised = _HASH_IN_NAME.search(path.name)
-    if not path.exists():
-        from helpers.downloads import download
-
-        download(url, path, sha256_prefix=promised[1] if promised else None)
-    elif promised and not sha256(path).startswith(promised[1]):
-        raise HelpersError(
-            f"{path} is not the official file of that name: its SHA-256 does not begin with {promised[1]}; "
-            f"delete it, and run this again to download it from {url}."
-        )
-    return path
+    name = url.rpartition("/")[2]
+    promised = _HASH_IN_NAME.search(name)
+    return download(url, folder / name, sha256_prefix=promised[1] if promised else None)
 
 
 def _hub_file(tag: str, repository: str, filename: str | None) -> Path:
