@@ -108,7 +108,8 @@ class Augmenter:
     def __init__(self, augment: Augment, recipe: Recipe, pictures: int, seed: int) -> None:
         self.augment, self.recipe, self.pictures, self.seed = augment, recipe, pictures, seed
         self.grey = torch.tensor(recipe.mean).mul(255).round().to(torch.uint8)[:, None, None]
-        self.recolours = augment.trivial or any(getattr(augment, name) for name in COLOURS)
+        self.recolours = any(getattr(augment, name) for name in COLOURS)
+        self.trivial = _trivial_augment(self.grey) if augment.trivial else None
         self.epoch, self.table = -1, np.empty(0)
 
     def __call__(self, pictures: Tensor | list[Tensor], indices: Tensor, epoch: int) -> Tensor:
@@ -122,12 +123,15 @@ class Augmenter:
             batch = centre_view(pictures, self.recipe)
         else:
             batch = self._cropped(pictures, rows[:, CROP])
-        flipped = torch.from_numpy(rows[:, FLIP] < self.augment.flip)
-        pixels = batch.permute(0, 2, 3, 1)  # as they lie in memory
-        pixels[flipped] = pixels[flipped].flip(2)
-        if self.recolours:
-            for picture, row in zip(batch, rows, strict=True):
-                self._recolour(picture, row)
+        pixels = batch.permute(0, 2, 3, 1)  # as they lie in memory; picture by picture is ten times as fast as a mask
+        for i in np.flatnonzero(rows[:, FLIP] < self.augment.flip):
+            pixels[i] = pixels[i].flip(1)
+        for picture, row in zip(batch, rows, strict=True):
+            if self.recolours:
+                self._recolour(picture, row[COLOUR])
+            if self.trivial is not None:
+                with _random_numbers(int(row[SEED] * 2**53)):
+                    picture.copy_(self.trivial(picture))
         for i in np.flatnonzero(rows[:, ERASE.start] < self.augment.erase):
             self._erase(batch[i], rows[i, ERASE][1:])
         return batch
@@ -142,16 +146,13 @@ class Augmenter:
             out.copy_(resize(crop, size, size, interpolation))
         return batch
 
-    def _recolour(self, picture: Tensor, row: np.ndarray) -> None:
-        from torchvision.transforms.v2 import TrivialAugmentWide, functional
+    def _recolour(self, picture: Tensor, draws: np.ndarray) -> None:
+        from torchvision.transforms.v2 import functional
 
-        for name, draw in zip(COLOURS, row[COLOUR], strict=True):
+        for name, draw in zip(COLOURS, draws, strict=True):
             strength = getattr(self.augment, name)
             if strength:
                 picture.copy_(getattr(functional, f"adjust_{name}")(picture, 1 + strength * (2 * draw - 1)))
-        if self.augment.trivial:
-            with _random_numbers(int(row[SEED] * 2**53)):
-                picture.copy_(TrivialAugmentWide(fill=self.grey.flatten().tolist())(picture))
 
     def _erase(self, picture: Tensor, draws: np.ndarray) -> None:
         size = picture.shape[-1]
@@ -230,6 +231,12 @@ def _random_numbers(seed: int) -> Iterator[None]:
     finally:
         torch.set_rng_state(states[0])
         random.setstate(states[1])
+
+
+def _trivial_augment(fill: Tensor) -> Transform:
+    from torchvision.transforms.v2 import TrivialAugmentWide
+
+    return TrivialAugmentWide(fill=fill.flatten().tolist())
 
 
 def _kind(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import re
 import shutil
 import tarfile
@@ -18,7 +19,10 @@ from typing import NamedTuple
 from helpers.errors import HelpersError, warn
 
 ATTEMPTS = 5
-"""How often a connection that breaks off is taken up again."""
+"""How many connections in a row may bring nothing new before we give up."""
+
+PAUSE = 0.25
+"""Seconds before the second attempt; each further pause is twice as long."""
 
 PATIENCE = 30.0
 """Seconds without a byte after which a connection counts as broken."""
@@ -106,7 +110,8 @@ def _is_there(path: Path, expected: list[Expected]) -> bool:
 def _fetch_checked(url: str, path: Path, expected: list[Expected], progress: bool) -> None:
     part = path.with_name(f"{path.name}.part")
     resumed = part.exists()
-    _fetch(url, path, part, progress)
+    if not (resumed and expected and all(hash_.met_by(part) for hash_ in expected)):
+        _fetch(url, path, part, progress)
     if resumed and not all(hash_.met_by(part) for hash_ in expected):
         part.unlink()  # the first half may be another file's
         _fetch(url, path, part, progress)
@@ -122,7 +127,9 @@ def _fetch_checked(url: str, path: Path, expected: list[Expected], progress: boo
 
 def _fetch(url: str, path: Path, part: Path, progress: bool) -> None:
     """Bring the whole file into `part`, over several connections if need be."""
-    for attempt in range(ATTEMPTS):
+    failures = 0
+    while failures < ATTEMPTS:
+        before = _size(part)
         try:
             if _receive(url, part, progress):
                 return
@@ -136,9 +143,10 @@ def _fetch(url: str, path: Path, part: Path, progress: bool) -> None:
                 break
         except BREAKS as error:
             why = str(getattr(error, "reason", error)) or type(error).__name__
-            if not part.exists() and attempt:
-                break  # not a byte so far: there is no network
-        time.sleep(min(8.0, 0.25 * 2**attempt))
+            if failures and not _size(part):
+                break  # not a byte in two attempts: there is no network
+        failures = 0 if _size(part) > before else failures + 1
+        time.sleep(PAUSE * 2**failures / 2)
     kept = f" What has arrived is kept in {part.name} and taken up next time." if part.exists() else ""
     raise HelpersError(f"{url} could not be fetched ({why}); {_by_hand(url, path)}{kept}")
 
@@ -151,7 +159,7 @@ def _receive(url: str, part: Path, progress: bool) -> bool:
     """Append what one connection gives to `part`; whether the file is whole then."""
     from tqdm import tqdm
 
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     headers = {"User-Agent": "transfer-learning-course"} | ({"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE) as response:
         start = _start(response)
@@ -171,7 +179,13 @@ def _receive(url: str, part: Path, progress: bool) -> bool:
             while chunk := response.read1(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
-    return total is None or part.stat().st_size == total
+            file.flush()
+            os.fsync(file.fileno())
+    return total is None or _size(part) == total
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _start(response: http.client.HTTPResponse) -> int:

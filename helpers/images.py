@@ -11,6 +11,8 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,8 @@ from helpers.views import resize_short_side
 DRAFT_FROM = 6
 """Photos this many times as large as wanted are decoded at a fraction of their size."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
-"""What is read as a photo, by Pillow's names."""
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
+"""What is read as a photo, by Pillow's names (several photos in one file, MPO, count as JPEG)."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,8 +86,16 @@ def open_photo(source: bytes | Path) -> Iterator[Image.Image]:
     """A photo's header by Pillow, its pixels not yet decoded; `source` is a file's bytes or its path."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata: the picture is what counts
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
             yield image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.preinit()  # the common ones; `Image.init` would load forty
+    for plugin in ("Avif", "Jpeg2K", "Tiff", "WebP"):
+        import_module(f"PIL.{plugin}ImagePlugin")
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF is left out of some builds
 
 
 def reason(error: Exception) -> str:

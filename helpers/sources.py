@@ -57,7 +57,7 @@ class DrawnPictures:
 
     def fetch(self, indices: Tensor) -> Tensor:
         """See `Pictures.fetch`."""
-        pictures = self.stored[indices].permute(0, 3, 1, 2)
+        pictures = self.stored.index_select(0, indices).permute(0, 3, 1, 2)
         return resize_short_side(pictures, self.recipe.resize_size, self.recipe.interpolation)
 
 
