@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from helpers.errors import HelpersError
+from helpers.files import sha256
 from helpers.heads import remove_auxiliary_heads
 from helpers.official import timm_state_dict, torchvision_state_dict
 from helpers.recipes import Recipe
@@ -54,12 +56,28 @@ def load_backbone(
 def _embedded(weights: str | Path | None) -> nn.Module:
     from helpers import embedded
 
-    state = read_state_dict(embedded.WEIGHTS if weights == "DEFAULT" else weights) if weights else None
-    model = embedded.build(len(state["fc.bias"]) if state and "fc.bias" in state else 1000)
-    if state:
-        load_into(model, state, source=weights)
-    model.recipe = read_recipe(embedded.WEIGHTS)
+    if weights is None:
+        model = embedded.build(1000)
+        model.recipe = embedded.RECIPE
+        return model
+    path = _embedded_file(embedded.WEIGHTS) if weights == "DEFAULT" else weights
+    state = read_state_dict(path)
+    model = embedded.build(len(state.get("fc.bias", ())) or 1000)
+    load_into(model, state, source=path)
+    model.recipe = read_recipe(path) or embedded.RECIPE
     return model
+
+
+def _embedded_file(path: Path) -> Path:
+    """The shipped weights, if they are the ones that the model card beside them was written for."""
+    card = path.with_name("card.json")
+    described = json.loads(card.read_text(encoding="utf-8")).get("sha256") if card.is_file() else None
+    if described and sha256(path) != described:
+        raise HelpersError(
+            f"{path} is not the file that {card.name} beside it describes (its SHA-256 differs); restore it with "
+            "`git checkout -- data`, or, if you made it yourself, pass weights=<its path>."
+        )
+    return path
 
 
 def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) -> nn.Module:
@@ -79,15 +97,18 @@ def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) 
         state = torchvision_state_dict(official, root)
     elif weights is not None:
         state = read_state_dict(weights)
+    reference = official or _oldest(enum)
     auxiliary = state is not None and any(key.startswith(("AuxLogits.", "aux1.")) for key in state)
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    if options and state is not None:
+    if name.startswith("vit_"):  # its position embeddings are made for one size
+        options = {"image_size": reference.meta["min_size"][0]}
+    elif options and state is not None:
         options |= {"transform_input": True, "aux_logits": auxiliary}
     model = models.get_model(name, weights=None, **options)
     if state is not None:
         load_into(model, state, source=official or weights)
     remove_auxiliary_heads(model)
-    model.recipe = (read_recipe(weights) if _is_file(weights) else None) or Recipe.of(official or _oldest(enum))
+    model.recipe = (read_recipe(weights) if _is_file(weights) else None) or Recipe.of(reference)
     return model
 
 

@@ -34,7 +34,7 @@ def replace_head(
         seed: of the initial values.
 
     Returns:
-        The same model.
+        The same model, with an attribute `head_options` that says how to make the head again.
 
     Raises:
         HelpersError: if a number is out of its range or the model's last layer is neither linear nor a convolution.

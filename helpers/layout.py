@@ -113,14 +113,14 @@ def _timm_classifiers(model: nn.Module) -> list[str]:
     for name in names:
         top = name.partition(".")[0]
         child = getattr(model, top, None)
-        if child is not None and any(True for _ in child.parameters()):
+        if child is not None and _has_parameters(child):
             others = [p for n, p in child.named_parameters() if not f"{top}.{n}".startswith(f"{name}.")]
             found.append(name if any(p.ndim > 1 for p in others) else top)
     return found
 
 
 def _last_child(model: nn.Module) -> list[str]:
-    with_parameters = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
+    with_parameters = [name for name, child in model.named_children() if _has_parameters(child)]
     if not with_parameters:
         return []
     name = with_parameters[-1]
@@ -132,9 +132,9 @@ def _last_child(model: nn.Module) -> list[str]:
 
 def _prefix(model: nn.Module) -> str:
     """Leads to the network itself when it is wrapped (DistributedDataParallel, torch.compile, a holder module)."""
-    children = [(name, child) for name, child in model.named_children() if any(True for _ in child.parameters())]
+    children = [(name, child) for name, child in model.named_children() if _has_parameters(child)]
     bare = any(True for _ in model.parameters(recurse=False))
-    if bare or len(children) != 1 or not any(True for _ in children[0][1].children()):
+    if bare or len(children) != 1 or not list(children[0][1].children()):
         return ""
     return f"{children[0][0]}.{_prefix(children[0][1])}"
 
@@ -156,7 +156,7 @@ def _units(model: nn.Module, prefix: str, heads: list[str]) -> Iterator[_Unit]:
         for name, child in module.named_children():
             full = path + name
             above_head = any(head.startswith(f"{full}.") for head in heads)
-            expand = name in _CONTAINERS and any(True for _ in child.children())
+            expand = name in _CONTAINERS and bool(list(child.children()))
             if full not in heads and (above_head or expand):
                 yield from walk(child, f"{full}.", expand)
             else:
@@ -203,6 +203,10 @@ def _begins(unit: _Unit, groups: list[_Group], smaller: bool) -> bool:
     if unit.by_resolution or (unit.among_blocks and not unit.is_block):
         return smaller or unit.shrinks
     return True
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
 
 
 def _weights(module: nn.Module) -> int:

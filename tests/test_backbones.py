@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from helpers import HelpersError
+from helpers import HelpersError, embedded
 from helpers.backbones import load_backbone
+from helpers.files import sha256, write_json
 from helpers.heads import replace_head
 from helpers.recipes import IMAGENET, Recipe
 from helpers.stages import freeze, head, stages
@@ -116,6 +118,12 @@ def test_recipes_are_those_of_torchvision():
     assert swin.interpolation == "bicubic"
 
 
+def test_a_vision_transformer_is_built_for_the_size_of_its_weights():
+    with NO_STORAGE:
+        model = load_backbone("vit_h_14", weights=None)
+    assert model.image_size == model.recipe.image_size == 518
+
+
 def test_recipes_are_those_of_timm():
     with NO_STORAGE:
         recipe = load_backbone("timm/vit_tiny_patch16_224", weights=None).recipe
@@ -155,6 +163,30 @@ def test_unknown_weights_are_answered_with_those_there_are():
 
 def test_weights_none_may_be_spelled_out():
     assert load_backbone("squeezenet1_1", weights="none").recipe == IMAGENET
+
+
+def test_the_embedded_backbone_is_a_small_resnet_with_its_own_recipe():
+    model = load_backbone()
+    assert [stage.name for stage in stages(model)] == ["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
+    assert sum(p.numel() for p in model.parameters()) <= 3_200_000
+    assert model.recipe == embedded.RECIPE
+    assert model.backbone_name == "embedded"
+    twin, random = load_backbone("embedded"), load_backbone("embedded", weights=None)
+    assert torch.equal(model.layer4[0].conv1.weight, twin.layer4[0].conv1.weight)
+    assert not torch.equal(model.layer4[0].conv1.weight, random.layer4[0].conv1.weight)
+    assert random.recipe == model.recipe
+
+
+def test_embedded_weights_that_their_card_does_not_describe_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "WEIGHTS", tmp_path / "backbone.safetensors")
+    state = {key: value.contiguous() for key, value in embedded.build(3).state_dict().items()}
+    save_file(state, embedded.WEIGHTS)
+    write_json(tmp_path / "card.json", {"sha256": sha256(embedded.WEIGHTS)})
+    assert load_backbone().fc.out_features == 3
+    save_file({**state, "fc.bias": state["fc.bias"] + 1}, embedded.WEIGHTS)
+    with pytest.raises(HelpersError, match=r"backbone.safetensors is not the file that card.json"):
+        load_backbone()
+    assert torch.equal(load_backbone("embedded", embedded.WEIGHTS).fc.bias, state["fc.bias"] + 1)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2-coral.pth", "squeezenet1_1-caffe.pth"])
