@@ -87,9 +87,11 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         if _is_there(path, expected):
             return path
-        with FileLock(path.with_name(f".{path.name}.lock")):
+        lock = path.with_name(f".{path.name}.lock")
+        with FileLock(lock):
             if not _is_there(path, expected):
                 _fetch_checked(url, path, expected, progress)
+        lock.unlink(missing_ok=True)
     except OSError as error:
         raise HelpersError(
             f"{path} could not be written ({error.strerror or error}); free some space, or choose a folder that you "

@@ -19,7 +19,7 @@ from helpers.augment import Augment, Augmentation, as_augmentation, seeded
 from helpers.errors import HelpersError
 from helpers.sources import Pictures, open_task
 from helpers.tasks import Task
-from helpers.views import centre_view, normalise
+from helpers.views import INTERPOLATIONS, centre_view, normalise
 
 if TYPE_CHECKING:
     from helpers.recipes import Recipe
@@ -60,10 +60,6 @@ class Batches(Dataset):
 
     def __len__(self) -> int:
         return len(self.pictures.labels)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order and the augmentation; accelerate's loaders hand their epoch on to here."""
-        self.epoch = epoch
 
     def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         indices = torch.as_tensor(numbers) % len(self)
@@ -125,6 +121,11 @@ def make_loaders(
         raise HelpersError(f"batch_size is {batch_size}; it must be at least 1.")
     if mode not in ("auto", "memory", "files"):
         raise HelpersError(f"mode is {mode!r}; choose 'auto', 'memory' or 'files'.")
+    if recipe.resize_size < recipe.image_size or recipe.interpolation not in INTERPOLATIONS:
+        raise HelpersError(
+            f"the recipe resizes to {recipe.resize_size} pixels by {recipe.interpolation!r} and crops "
+            f"{recipe.image_size}; it must resize to at least that, by one of {', '.join(INTERPOLATIONS)}."
+        )
     opened = open_task(task, recipe, mode)
     augmentation = as_augmentation(augment, recipe, len(task.train), seed)
 
@@ -153,7 +154,7 @@ def make_loaders(
 
 def set_epoch(loader: DataLoader, epoch: int) -> None:
     """Choose the order and the augmentation of a training loader (also one that accelerate has prepared)."""
-    loader.dataset.set_epoch(epoch)
+    loader.dataset.epoch = epoch  # not a method of the dataset: accelerate would call it with a count of its own
 
 
 def batch_names(loader: DataLoader, epoch: int, step: int) -> list[str]:

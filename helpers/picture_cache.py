@@ -8,9 +8,12 @@ pages that are asked for and lets go of them when memory is short: memory does n
 from __future__ import annotations
 
 import json
+import os
 import struct
+import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -23,6 +26,9 @@ from helpers.files import atomic_write
 
 FOOTER = struct.Struct("<QI4s")
 MARK = b"tlc1"
+
+ROOM = 20 * 2**30
+"""Bytes that all caches in one folder may take together."""
 
 _verified: dict[Path, tuple[int, int]] = {}
 """Size and time of change of the files that this process has checked already."""
@@ -81,8 +87,10 @@ def stored_pictures(path: Path, signature: str, count: int, make: Callable[[int]
     if stored is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # of several processes one does the work
+            lock = path.with_suffix(".lock")
+            with FileLock(lock):  # of several processes one does the work
                 stored = _open(path, signature) or _build(path, signature, count, make)
+            lock.unlink(missing_ok=True)
         except OSError as error:
             raise HelpersError(
                 f"{path} could not be written ({error.strerror}); set HELPERS_CACHE elsewhere."
@@ -95,7 +103,7 @@ def _open(path: Path, signature: str) -> StoredPictures | None:
     try:
         table, end = _read_table(path)
         stamp = (path.stat().st_size, path.stat().st_mtime_ns)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         warn(f"{path} is damaged and is made anew.")
@@ -108,6 +116,8 @@ def _open(path: Path, signature: str) -> StoredPictures | None:
         warn(f"{path} is damaged and is made anew.")
         return None
     _verified[path] = stamp
+    with suppress(OSError):  # used just now; many systems do not note it
+        os.utime(path, ns=(time.time_ns(), stamp[1]))
     return stored
 
 
@@ -144,7 +154,18 @@ def _build(path: Path, signature: str, count: int, make: Callable[[int], Tensor]
 
     atomic_write(path, write)
     _verified[path] = (path.stat().st_size, path.stat().st_mtime_ns)
+    _make_room(path)
     return _open(path, signature)
+
+
+def _make_room(path: Path) -> None:
+    """Remove the caches that lay unused for longest, until all together keep to `ROOM`."""
+    caches = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda cache: cache.stat().st_atime)
+    taken = sum(cache.stat().st_size for cache in caches)
+    for cache in caches:
+        if taken > ROOM and cache != path:
+            taken -= cache.stat().st_size
+            cache.unlink()
 
 
 def _progress(count: int) -> range:

@@ -11,6 +11,9 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from helpers.recipes import Recipe
 
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
+"""The resampling filters that a recipe may name."""
+
 
 def resize(pictures: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
     """Pictures (B, 3, H, W) or (3, H, W), uint8, at another size; shrinking is antialiased, as in the presets."""
