@@ -104,7 +104,7 @@ def _class_photos(place: Path) -> Photos:
     """The files of each class folder, hidden files and clutter aside."""
     inner = _subfolders(place)
     _refuse_extra_level(place, inner)
-    loose = [entry.name for entry in sorted(place.iterdir()) if not entry.is_dir() and not _is_clutter(entry.name)]
+    loose = [entry.name for entry in _entries(place) if not entry.is_dir()]
     if not inner:
         raise HelpersError(
             f"{place} holds no class folders ({len(loose)} files lie in it directly); put the photos of each class "
@@ -128,10 +128,8 @@ def _class_photos(place: Path) -> Photos:
 def _files(folder: Path, above: set[Path]) -> Iterator[Path]:
     """All files below a folder, links followed but not in circles; an empty folder named like a photo counts as one."""
     above = above | {folder.resolve()}
-    for entry in sorted(folder.iterdir()):
-        if _is_clutter(entry.name):
-            continue
-        if entry.is_dir() and not (entry.suffix and claims_to_be_photo(entry) and not any(entry.iterdir())):
+    for entry in _entries(folder):
+        if entry.is_dir() and not (entry.suffix and claims_to_be_photo(entry) and not _entries(entry)):
             if entry.resolve() not in above:
                 yield from _files(entry, above)
         else:
@@ -221,8 +219,13 @@ def _warn_of_repeated(splits: dict[str, Split], checked: dict[Path, Checked], cl
 
 
 def _subfolders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, clutter aside."""
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not _is_clutter(entry.name))
+        return sorted(entry for entry in folder.iterdir() if not _is_clutter(entry.name))
     except OSError as error:
         raise HelpersError(f"{folder} cannot be listed ({error.strerror}); see to its permissions.") from error
 

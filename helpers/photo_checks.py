@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat as modes
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,9 @@ PHOTO_ENDINGS = {
 STAND_IN = re.compile(r"(image|img|photo|picture).?(not.?(found|available)|unavailable|missing)|placeholder", re.I)
 """Names that websites give to the picture they show in place of a missing photo."""
 
+MOST_OBLONG = 50
+"""Longer side over shorter side from which a picture is a strip (a ruler, a tracking pixel) and no photo."""
+
 VERSION = 1
 
 
@@ -76,7 +80,7 @@ def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
         files: photo files under `folder`.
         folder: what the findings are kept under.
     """
-    record = cache_dir() / "checks" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.json"
+    record = cache_dir() / "checks" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.json"
     known = _recall(record)
     found, news = [], False
     for file in _progress(files):
@@ -126,6 +130,8 @@ def _in_doubt(data: bytes) -> bool:
     if not data:
         raise EmptyFile
     with open_photo(data) as image:
+        if max(image.size) > MOST_OBLONG * min(image.size):
+            raise ValueError(f"it is a strip of {image.width} x {image.height} pixels")
         if image.format in ("JPEG", "MPO"):
             return not data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")  # the mark at the end of every JPEG
         if image.format == "PNG":
@@ -152,7 +158,7 @@ def _recall(record: Path) -> dict[str, Checked]:
 
 def _remember(record: Path, known: dict[str, Checked]) -> None:
     files = {name: astuple(checked) for name, checked in known.items()}
-    with suppress(HelpersError):  # without a cache the next run examines the photos again
+    with suppress(HelpersError, UnicodeEncodeError):  # if it cannot be kept, the next run examines the photos again
         write_json(record, {"version": VERSION, "files": files})
 
 

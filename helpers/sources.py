@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import os
 import shutil
 from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
@@ -151,4 +152,4 @@ def _warn_of_equal_pixels(opened: dict[str, Pictures]) -> None:
 
 
 def _hashed(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+    return hashlib.sha256(os.fsencode("\0".join(texts))).hexdigest()[:24]

@@ -7,6 +7,7 @@ any folder of class folders.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -110,7 +111,7 @@ class Task:
                 digest.update(split.images.contiguous().numpy().data)
             for file in split.files or ():
                 stat = file.stat()
-                digest.update(f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+                digest.update(os.fsencode(f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
         return digest.hexdigest()[:16]
 
 

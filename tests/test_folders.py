@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import load_task
+from helpers import load_task, make_loaders
 from helpers.errors import HelpersError, HelpersWarning
+from helpers.recipes import Recipe
 
 REAL = "../shared/real/ants-bees"
 
@@ -159,6 +160,34 @@ def test_every_bad_file_is_named_in_one_warning_and_skipped(folder):
     for name, reason in reasons.items():
         assert any(name in line and reason in line for line in message.splitlines()), name
     assert caught[0].filename == __file__
+
+
+def test_strips_are_no_photos(folder):
+    four(folder)
+    Image.new("RGB", (1, 3000)).save(folder / "train/ants/pixel.png")
+    with pytest.warns(HelpersWarning, match=r"pixel\.png \(it is a strip of 1 x 3000"):
+        load_task(folder)
+
+
+def test_names_that_are_no_unicode(folder):
+    four(folder)
+    (folder / "train/ants/0-0.jpg").rename(folder / "train/ants" / os.fsdecode(b"\xff\xfe.jpg"))
+    task = quietly(folder)
+    assert len(task.train) == 6
+    recipe = Recipe((0, 0, 0), (1, 1, 1), 16, 16)
+    assert len(next(iter(make_loaders(task, recipe, mode="memory").plain))[1]) == 6
+    assert task.fingerprint() == quietly(folder).fingerprint()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(folder):
+    four(folder, 6)
+    (folder / "train/ants/0-0.jpg").chmod(0)
+    with pytest.warns(HelpersWarning, match=r"0-0\.jpg \(no permission"):
+        load_task(folder)
+    (folder / "train/bees").chmod(0)
+    with pytest.raises(HelpersError, match="bees cannot be listed"):
+        load_task(folder)
 
 
 def test_a_png_with_a_wrong_checksum_is_found(folder):
