@@ -52,11 +52,25 @@ def read_photo(path: str | Path, short_side: int | None = None, interpolation: s
     Raises:
         HelpersError: if the file is missing, damaged, or no picture.
     """
+    with quiet_decoders():
+        return decode_file(Path(path), short_side, interpolation)
+
+
+def decode_file(path: Path, short_side: int | None, interpolation: str) -> Tensor:
+    """As `read_photo`, for use within `quiet_decoders`, also by several threads."""
     try:
-        photo = decode(Path(path).read_bytes(), short_side)
+        photo = decode(path.read_bytes(), short_side)
     except Exception as error:
         raise HelpersError(f"{path} cannot be read as a photo ({reason(error)}); mend or remove it.") from error
     return photo if short_side is None else resize_short_side(photo, short_side, interpolation)
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Without the decoders' warnings about odd metadata: the picture is what counts. For the main thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def decode(data: bytes, short_side: int | None = None) -> Tensor:
@@ -81,13 +95,9 @@ def decode(data: bytes, short_side: int | None = None) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-@contextmanager
-def open_photo(source: bytes | Path) -> Iterator[Image.Image]:
+def open_photo(source: bytes | Path) -> Image.Image:
     """A photo's header by Pillow, its pixels not yet decoded; `source` is a file's bytes or its path."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata: the picture is what counts
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats()) as image:
-            yield image
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
 
 
 @cache

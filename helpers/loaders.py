@@ -6,7 +6,6 @@ decoded once into a memory-mapped cache); in *files* mode each photo is decoded 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.augment import Augment, Augmentation, as_augmentation, seeded
 from helpers.errors import HelpersError
-from helpers.sources import Pictures, open_task
+from helpers.sources import Pictures, cores, open_task
 from helpers.tasks import Task
 from helpers.views import INTERPOLATIONS, centre_view, normalise
 
@@ -176,5 +175,4 @@ def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 def _workers(workers: int | None) -> int:
     if workers is not None:
         return workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if cores <= 2 or sys.platform != "linux" else min(4, cores // 2)
+    return 0 if cores() <= 2 or sys.platform != "linux" else min(4, cores() // 2)

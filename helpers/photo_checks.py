@@ -18,7 +18,7 @@ from pathlib import Path
 
 from helpers.errors import HelpersError
 from helpers.files import cache_dir, write_json
-from helpers.images import EmptyFile, decode, open_photo, reason
+from helpers.images import EmptyFile, decode, open_photo, quiet_decoders, reason
 
 PHOTO_ENDINGS = {
     ".apng",
@@ -83,12 +83,13 @@ def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
     record = cache_dir() / "checks" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.json"
     known = _recall(record)
     found, news = [], False
-    for file in _progress(files):
-        name = file.relative_to(folder).as_posix()
-        old = known.get(name)
-        if old is None or not _unchanged(file, old):
-            known[name], news = examine(file), True
-        found.append(known[name])
+    with quiet_decoders():
+        for file in _progress(files):
+            name = file.relative_to(folder).as_posix()
+            old = known.get(name)
+            if old is None or not _unchanged(file, old):
+                known[name], news = examine(file), True
+            found.append(known[name])
     if news:
         _remember(record, {name: checked for name, checked in known.items() if (folder / name).exists()})
     return found
@@ -119,7 +120,7 @@ def claims_to_be_photo(file: Path) -> bool:
     if file.suffix.lower() in PHOTO_ENDINGS:
         return True
     try:
-        with open_photo(file):
+        with quiet_decoders(), open_photo(file):
             return True
     except Exception:
         return False

@@ -12,7 +12,9 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -69,7 +71,9 @@ class _Table(NamedTuple):
     checksums: list[int]
 
 
-def stored_pictures(path: Path, signature: str, count: int, make: Callable[[int], Tensor]) -> StoredPictures:
+def stored_pictures(
+    path: Path, signature: str, count: int, make: Callable[[int], Tensor], threads: int = 1
+) -> StoredPictures:
     """The pictures kept in `path`, made now if they are not there, were made from something else, or are damaged.
 
     Args:
@@ -77,6 +81,7 @@ def stored_pictures(path: Path, signature: str, count: int, make: Callable[[int]
         signature: what the pictures were made from; another signature, another file.
         count: how many pictures.
         make: gives picture `i` as uint8 (3, H, W).
+        threads: how many pictures to make at a time.
 
     Raises:
         HelpersError: if pictures cannot be made (all of them are named) or the file cannot be written.
@@ -89,7 +94,7 @@ def stored_pictures(path: Path, signature: str, count: int, make: Callable[[int]
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock")
             with FileLock(lock):  # of several processes one does the work
-                stored = _open(path, signature) or _build(path, signature, count, make)
+                stored = _open(path, signature) or _build(path, signature, count, make, threads)
             lock.unlink(missing_ok=True)
         except OSError as error:
             raise HelpersError(
@@ -134,12 +139,12 @@ def _read_table(path: Path) -> tuple[_Table, int]:
     return _Table(table["signature"], [(h, w) for h, w in table["sizes"]], table["checksums"]), start
 
 
-def _build(path: Path, signature: str, count: int, make: Callable[[int], Tensor]) -> StoredPictures:
+def _build(path: Path, signature: str, count: int, make: Callable[[int], Tensor], threads: int) -> StoredPictures:
     def write(file: BinaryIO) -> None:
         table, problems = _Table(signature, [], []), []
-        for i in _progress(count):
+        for future in _made(count, make, threads):
             try:
-                picture = make(i)
+                picture = future.result()
             except HelpersError as error:
                 problems.append(str(error))
                 continue
@@ -168,7 +173,14 @@ def _make_room(path: Path) -> None:
             cache.unlink()
 
 
-def _progress(count: int) -> range:
+def _made(count: int, make: Callable[[int], Tensor], threads: int) -> Iterator[Future[Tensor]]:
+    """The pictures in order, made a few ahead of the one that is asked for."""
     from tqdm import tqdm
 
-    return tqdm(range(count), desc="decoding photos", unit="photo", disable=None, leave=False, delay=1)
+    ahead: deque[Future[Tensor]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for i in tqdm(range(count), desc="decoding photos", unit="photo", disable=None, leave=False, delay=1):
+            ahead.append(pool.submit(make, i))
+            if len(ahead) > 4 * threads:
+                yield ahead.popleft()
+        yield from ahead

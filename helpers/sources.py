@@ -14,7 +14,7 @@ from torch import Tensor
 
 from helpers.errors import HelpersError, warn
 from helpers.files import cache_dir
-from helpers.images import read_photo
+from helpers.images import decode_file, quiet_decoders
 from helpers.picture_cache import StoredPictures, stored_pictures
 from helpers.tasks import Split, Task
 from helpers.views import resize_short_side
@@ -72,11 +72,12 @@ class PhotoFiles:
 
     def read(self, i: int) -> Tensor:
         """Photo `i`, uint8 (3, H, W)."""
-        return read_photo(self.files[i], self.recipe.resize_size, self.recipe.interpolation)
+        return decode_file(self.files[i], self.recipe.resize_size, self.recipe.interpolation)
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
         """See `Pictures.fetch`."""
-        return [self.read(i) for i in indices.tolist()]
+        with quiet_decoders():
+            return [self.read(i) for i in indices.tolist()]
 
 
 class CachedPhotos:
@@ -91,11 +92,18 @@ class CachedPhotos:
         path = cache_dir() / "pictures" / f"{_hashed(view, paths)}.pictures"
         stats = [file.stat() for file in split.files]
         signature = _hashed(view, paths, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
-        self.stored: StoredPictures = stored_pictures(path, signature, len(split), PhotoFiles(split, recipe).read)
+        read = PhotoFiles(split, recipe).read
+        with quiet_decoders():
+            self.stored: StoredPictures = stored_pictures(path, signature, len(split), read, threads=cores())
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
         """See `Pictures.fetch`; the pictures are views into the cache, not to be changed."""
         return [self.stored[i] for i in indices.tolist()]
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_task(task: Task, recipe: Recipe, mode: str) -> dict[str, Pictures]:

@@ -19,7 +19,9 @@ def resize(pictures: Tensor, height: int, width: int, interpolation: str = "bili
     """Pictures (B, 3, H, W) or (3, H, W), uint8, at another size; shrinking is antialiased, as in the presets."""
     if pictures.shape[-2:] == (height, width):
         return pictures
-    batch = (pictures if pictures.ndim == 4 else pictures[None]).contiguous(memory_format=torch.channels_last)
+    # With the strides of channels_last throughout, the filter works on whole pixels and gives whole pixels.
+    batch = pictures if pictures.ndim == 4 else pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    batch = batch.contiguous(memory_format=torch.channels_last)
     smooth = interpolation in ("bilinear", "bicubic")
     resized = functional.interpolate(batch, size=(height, width), mode=interpolation, antialias=smooth)
     return resized if pictures.ndim == 4 else resized[0]
