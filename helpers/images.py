@@ -69,7 +69,7 @@ def decode_file(path: Path, short_side: int | None, interpolation: str) -> Tenso
 def quiet_decoders() -> Iterator[None]:
     """Without the decoders' warnings about odd metadata: the picture is what counts. For the main thread."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", module="PIL|torchvision")
         yield
 
 
