@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,7 +43,7 @@ class Plan:
 def pretrain(
     out: str | Path,
     *,
-    epochs: int = 6,
+    epochs: int = 5,
     rounds: int = 300,
     classes: int | None = None,
     seed: int = 0,
@@ -68,7 +69,7 @@ def pretrain(
         batch_size: pictures per step.
         lr: the highest learning rate of the one-cycle schedule.
         weight_decay: of convolutions and head; norms and biases have none.
-        workers: processes that draw pictures.
+        workers: processes that draw pictures; 0 draws in this one.
         resume: go on from the checkpoint of an equal plan, if there is one.
         save_every: seconds between checkpoints.
         report: called with one line of progress at a time.
@@ -110,23 +111,22 @@ def pretrain(
 
 
 def _pictures(folder: Path, classes: int, rounds: range, workers: int, report: Callable[[str], object]) -> list[Tensor]:
-    """Round k holds one picture of every class, drawn with seed k: uint8 (classes, 3, SIZE, SIZE), read from disk."""
+    """Round k holds one picture of every class, drawn with seed k: uint8 (classes, 3, SIZE, SIZE)."""
     files = [folder / f"{k:05d}.npy" for k in rounds]
     missing = [(file, classes, k) for file, k in zip(files, rounds, strict=True) if not file.exists()]
     if missing:
-        report(f"drawing {len(missing) * classes:,} source pictures with {workers} processes")
+        report(f"drawing {len(missing) * classes:,} source pictures")
         began = time.monotonic()
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for done, _ in enumerate(pool.map(_draw_round, missing), start=1):
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else nullcontext() as pool:
+            for done, _ in enumerate((pool.map if pool else map)(_draw_round, missing), start=1):
                 if done % 25 == 0:
                     report(f"drew {done * classes:,} ({done * classes / (time.monotonic() - began):.0f} a second)")
-    return [torch.from_numpy(np.load(file, mmap_mode="c")) for file in files]
+    return [torch.from_numpy(np.load(file)) for file in files]
 
 
 def _draw_round(job: tuple[Path, int, int]) -> None:
     from helpers.drawn.source import draw
 
-    torch.set_num_threads(1)
     file, classes, seed = job
     pictures = draw(range(classes), SIZE, seed).numpy()
     atomic_write(file, lambda target: np.save(target, pictures))

@@ -1,0 +1,214 @@
+"""What the model card reports: linear probes and training runs, all tuned alike, over several seeds."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from helpers.augment import Augment
+from helpers.backbones import load_backbone
+from helpers.embedded import RECIPE
+from helpers.evaluation import evaluate
+from helpers.heads import replace_head
+from helpers.loaders import Loaders, make_loaders
+from helpers.strategies import Phase
+from helpers.tasks import Task
+from helpers.training import fit
+
+STAGES = {"maxpool": "stem", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3", "layer4": "layer4"}
+"""The module at whose output each stage is probed, and the stage's name."""
+
+PENALTIES = (0.001, 0.01, 0.1, 1.0)
+"""Candidates for a probe's `C`, the inverse strength of its regularisation."""
+
+Report = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The test accuracies of one strategy on one task, one per seed, and how it was tuned.
+
+    Attributes:
+        test: accuracy for each seed, 0 to 1.
+        pictures: in the test split.
+        chosen: the candidate with the best validation accuracy.
+        candidates: how many there were.
+    """
+
+    test: list[float]
+    pictures: int
+    chosen: str
+    candidates: int
+    val: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        """Mean test accuracy, 0 to 1."""
+        return mean(self.test)
+
+    @property
+    def half(self) -> float:
+        """Half the width of the 95 % interval for the mean over seeds."""
+        return half_width(self.test)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "mean": self.mean, "half_width": self.half}
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the width of Student's 95 % confidence interval for the mean of some values."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+
+
+def backbone(pretrained: bool, seed: int) -> nn.Module:
+    """The embedded network with its shipped weights, or with random ones from `seed`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return load_backbone("embedded", "DEFAULT" if pretrained else None)
+
+
+def probe(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], stage: str = "layer4") -> Figure:
+    """Logistic regression on the pooled output of a stage of a frozen network; C chosen on seed one's validation.
+
+    Args:
+        tasks: one for each seed.
+        pretrained: the shipped weights, or random ones (others for each seed).
+        seeds: of the random weights.
+        stage: a name from `STAGES`.
+    """
+    sets = [_pooled(backbone(pretrained, seed), task, stage) for task, seed in zip(tasks, seeds, strict=True)]
+    val = [_logistic(sets[0], "val", c) for c in PENALTIES]
+    best = PENALTIES[val.index(max(val))]
+    test = [_logistic(each, "test", best) for each in sets]
+    return Figure(test, len(sets[0]["test"][1]), f"C={best:g}", len(PENALTIES), val)
+
+
+Pooled = dict[str, tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def _pooled(model: nn.Module, task: Task, stage: str) -> Pooled:
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    module = next(name for name, shown in STAGES.items() if shown == stage)
+    cut = create_feature_extractor(model.eval(), {module: "maps"})
+    loaders = make_loaders(task, RECIPE, batch_size=256)
+    parts = {"train": loaders.plain, "val": loaders.val, "test": loaders.test}
+    pooled = {}
+    for part, loader in parts.items():
+        batches = [(cut(images)["maps"].mean((2, 3)), labels) for images, labels in loader]
+        pooled[part] = (torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))
+    return pooled
+
+
+def _logistic(pooled: Pooled, part: str, c: float) -> float:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(pooled["train"][0].double().numpy(), pooled["train"][1].numpy())
+    return float(model.score(pooled[part][0].double().numpy(), pooled[part][1].numpy()))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every strategy on a task may spend: the same candidates, augmentation and batches for all.
+
+    Attributes:
+        rates: learning rates to choose from.
+        epochs: lengths of training to choose from.
+    """
+
+    rates: tuple[float, ...]
+    epochs: tuple[int, ...]
+    batch_size: int = 32
+    crop: float = 0.4
+    label_smoothing: float = 0.1
+
+
+def trained(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], budget: Budget, report: Report) -> Figure:
+    """Everything learns, from the shipped weights or from random ones.
+
+    Rate and length are chosen by validation accuracy with the first seed; each run ends with the weights of its best
+    epoch on the validation pictures; the test pictures are looked at once for each seed.
+    """
+    candidates = [(lr, epochs) for epochs in budget.epochs for lr in budget.rates]
+    runs = [_run(tasks[0], pretrained, seeds[0], lr, epochs, budget) for lr, epochs in candidates]
+    val = [run[1] for run in runs]
+    best = val.index(max(val))
+    lr, epochs = candidates[best]
+    test = [_accuracy(runs[best])]
+    del runs
+    for task, seed in zip(tasks[1:], seeds[1:], strict=True):
+        test.append(_accuracy(_run(task, pretrained, seed, lr, epochs, budget)))
+        report(f"{task.name}, {'fine-tuned' if pretrained else 'from scratch'}, seed {seed}: {test[-1]:.1%}")
+    return Figure(test, len(tasks[0].test), f"lr={lr:g}, {epochs} epochs", len(candidates), val)
+
+
+Trained = tuple[nn.Module, float, Loaders]
+"""A model, its best validation accuracy, and the task's loaders."""
+
+
+def _accuracy(run: Trained) -> float:
+    return evaluate(run[0], run[2].test).accuracy
+
+
+def _run(task: Task, pretrained: bool, seed: int, lr: float, epochs: int, budget: Budget) -> Trained:
+    model = replace_head(backbone(pretrained, seed), len(task.classes), seed=seed)
+    augment = Augment(crop=(budget.crop, 1.0), flip=0.5)
+    loaders = make_loaders(task, RECIPE, batch_size=budget.batch_size, augment=augment, seed=seed)
+    phase = Phase("all", lr, epochs, head_lr=3 * lr if pretrained else None, update_batchnorm=True)
+    run = fit(
+        model,
+        task,
+        [phase],
+        recipe=RECIPE,
+        loaders=loaders,
+        weight_decay=0.05,
+        label_smoothing=budget.label_smoothing,
+        seed=seed,
+        verbose=False,
+    )
+    return model, run.val_accuracy, loaders
+
+
+def source_head(weights: Any) -> dict[str, Any]:
+    """What the weights file says about its own making, and how well its head names fresh source pictures."""
+    from helpers.drawn import source
+    from helpers.pretrain import SIZE, VALIDATION_ROUND, normalised
+    from helpers.weights import metadata
+
+    about = metadata(weights)
+    model = backbone(True, 0).eval()
+    hits = []
+    with torch.no_grad():
+        for k in (VALIDATION_ROUND, VALIDATION_ROUND + 1):
+            pictures = source.draw(range(len(source.CLASSES)), SIZE, k)
+            answers = torch.cat([model(normalised(part)).argmax(1) for part in pictures.split(250)])
+            hits.append((answers == torch.arange(len(pictures))).float())
+    families = [name.rsplit(" ", 1)[0] for name in source.CLASSES]
+    accuracy = torch.stack(hits).mean(0)
+    by_family = {
+        family: accuracy[[i for i, name in enumerate(families) if name == family]].mean().item()
+        for family in dict.fromkeys(families)
+    }
+    return {
+        "plan": json.loads(about["plan"]),
+        "result": json.loads(about["result"]),
+        "accuracy": accuracy.mean().item(),
+        "families": by_family,
+    }
