@@ -1,0 +1,206 @@
+"""The pictures: their size, their colours, whether they can be read at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from helpers.doctor.case import Case
+from helpers.doctor.expected_recipe import as_seen, expected_recipe, transform_of
+from helpers.doctor.findings import CannotTell, Symptom, check
+from helpers.doctor.pixels import channels
+from helpers.doctor.reading import Reading
+
+COLOURED = 0.02  # mean difference of red and blue, in [0, 1], below which a photo is as good as grey
+
+
+@check("error", needs=("loader",))
+def loader_raises(case: Case) -> Iterator[Symptom]:
+    """A loader raises an error, or does not give pictures with labels."""
+    for reading in case.readings:
+        error = reading.raised
+        if error is not None:
+            message = (str(error).strip().splitlines() or [""])[-1][:300]
+            yield Symptom(
+                f"The {reading.split} loader raises {type(error).__name__}.",
+                f"After {len(reading.first_pass[1])} batches: {message}",
+                "dataset = loader.dataset\nfor index in range(len(dataset)):\n    dataset[index]  # the first that "
+                "raises is the one to mend; each has to give (tensor, label)",
+            )
+
+
+@check("error", needs=("loader",), unless=("loader-raises",))
+def loader_empty(case: Case) -> Iterator[Symptom]:
+    """A loader gives no batch at all."""
+    for reading in case.readings:
+        if not reading.batches and reading.raised is None:
+            size = len(reading.dataset) if hasattr(reading.dataset, "__len__") else "an unknown number of"
+            yield Symptom(
+                f"The {reading.split} loader gives no batch.",
+                f"Its dataset has {size} pictures, the batch size is {getattr(reading.loader, 'batch_size', None)}, "
+                f"drop_last is {getattr(reading.loader, 'drop_last', None)}.",
+                "loader = DataLoader(dataset, batch_size=batch_size, drop_last=False)",
+            )
+
+
+@check("error", needs=("loader",))
+def pictures_not_finite(case: Case) -> Iterator[Symptom]:
+    """Pictures hold NaN or infinity."""
+    for reading in case.readings:
+        pictures = reading.pictures if reading.batches else torch.empty(0)
+        if pictures.is_floating_point() and not bool(pictures.isfinite().all()):
+            bad = [i for i, picture in enumerate(pictures) if not bool(picture.isfinite().all())]
+            yield Symptom(
+                f"{len(bad)} of {len(pictures)} {reading.split} pictures hold NaN or infinity.",
+                f"The first is picture {bad[0]} of those read, with {int((~pictures[bad[0]].isfinite()).sum())} such "
+                "values. One of them turns every weight into NaN.",
+                "assert image.isfinite().all(), path  # in the dataset, to learn the file",
+            )
+
+
+@check("note", needs=("loader",))
+def grey_pictures(case: Case) -> Symptom | None:
+    """Grey pictures are repeated into three channels."""
+    for reading in case.readings:
+        if not reading.batches or reading.pictures.ndim != 4 or reading.pictures.shape[1] != 3:
+            continue
+        pictures = reading.pictures.float()
+        if _same(pictures, {0: (1.0, 0.0)}) or _affine(pictures):
+            return Symptom(
+                f"The {reading.split} pictures are grey, repeated into three channels.",
+                f"In all {len(pictures)} pictures read the three channels agree up to scale and shift. The pretrained "
+                "filters for colour find nothing; this is fine where the photos are grey.",
+                "# keep it where photos are grey; else look for Grayscale(num_output_channels=3) in the transforms",
+            )
+    return None
+
+
+@check("warning", needs=("model", "loader"))
+def bgr_pictures(case: Case) -> Iterator[Symptom]:
+    """Red and blue are exchanged: the pictures are BGR where RGB is expected."""
+    told = False
+    for reading in case.readings:
+        compared = _colours(case, reading)
+        if compared is None:
+            continue
+        told = True
+        delivered, stored, count = compared
+        agreement = float((delivered * stored).sum() / stored.square().sum())
+        if agreement < -0.4:
+            yield Symptom(
+                f"Red and blue are exchanged in the {reading.split} pictures: they are BGR.",
+                f"In {count} colourful files red minus blue is {stored.mean():+.3f} on average; as the network gets "
+                f"them it is {delivered.mean():+.3f} (slope {agreement:+.2f} from picture to picture; RGB gives +1).",
+                "image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)  # or PIL.Image.open(path).convert('RGB')",
+            )
+    if not told:
+        raise CannotTell("the datasets hold no colourful picture files to compare colours with")
+
+
+@check("note", needs=("model", "loader"), unless=("module-raises",))
+def picture_size(case: Case) -> Symptom | None:
+    """Pictures have another size than the weights were trained on."""
+    expected = expected_recipe(case)
+    for reading in case.readings:
+        if not reading.batches:
+            continue
+        height, width = as_seen(case, reading.pictures[:2]).shape[-2:]
+        wanted = expected.recipe.image_size
+        ratio = (height * width) ** 0.5 / wanted
+        if 0.9 <= ratio <= 1.1 or (not expected.exact and 0.5 <= ratio <= 2 and wanted != 299):
+            continue
+        smallest = case.trace.smallest_map
+        tiny = smallest is not None and max(smallest) <= 2
+        seen = f"; the smallest feature map is {smallest[0]} x {smallest[1]}" if smallest else ""
+        return Symptom(
+            f"The {reading.split} pictures are {height} x {width}; the weights learned at {wanted} x {wanted}.",
+            f"The side is {ratio:.2f} times what {expected.source} expects{seen}.",
+            f"transform = v2.Compose([v2.Resize({expected.recipe.resize_size}), v2.CenterCrop({wanted}), ...])",
+            severity="warning" if ratio < 0.5 and tiny else "note",
+        )
+    return None
+
+
+@check("note", needs=("model", "loader"))
+def interpolation(case: Case) -> Symptom | None:
+    """Pictures are resized with another filter than the weights' recipe names."""
+    expected = expected_recipe(case)
+    wanted = expected.recipe.interpolation
+    told = False
+    for reading in case.readings:
+        for step in transform_of(reading.dataset):
+            mode = getattr(getattr(step, "interpolation", None), "value", None)
+            if mode is None or "Resize" not in type(step).__name__:
+                continue
+            told = True
+            if mode != wanted and (expected.exact or mode == "nearest"):
+                return Symptom(
+                    f"{type(step).__name__} resizes the {reading.split} pictures by {mode}; the weights saw {wanted}.",
+                    f"{step} in the {reading.split} transforms; {expected.source} names {wanted}.",
+                    f"v2.Resize({expected.recipe.resize_size}, "
+                    f"interpolation=v2.InterpolationMode.{wanted.upper()}, antialias=True)",
+                )
+    if not told:
+        raise CannotTell("the datasets show no torchvision transforms that resize")
+    return None
+
+
+def _affine(pictures: torch.Tensor) -> bool:
+    """Whether green and blue are each one linear function of red in all pictures, as after normalising grey."""
+    red = pictures[:, 0].flatten()
+    centred = red - red.mean()
+    if float(centred.square().sum()) == 0:
+        return False
+    fits = {}
+    for index in (1, 2):
+        other = pictures[:, index].flatten()
+        slope = float((centred * (other - other.mean())).sum() / centred.square().sum())
+        fits[index] = (slope, float(other.mean() - slope * red.mean()))
+    return _same(pictures, fits)
+
+
+def _same(pictures: torch.Tensor, fits: dict[int, tuple[float, float]]) -> bool:
+    if fits == {0: (1.0, 0.0)}:
+        fits = {1: (1.0, 0.0), 2: (1.0, 0.0)}
+    size = float(pictures.std())
+    return size > 0 and all(
+        float((pictures[:, index] - slope * pictures[:, 0] - shift).abs().max()) < 0.02 * size
+        for index, (slope, shift) in fits.items()
+    )
+
+
+def _colours(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor, int] | None:
+    """Mean red minus blue of colourful pictures, as delivered and as stored in their files."""
+    if not reading.files or not reading.batches or reading.pictures.shape[1] != 3:
+        return None
+    chosen = torch.linspace(0, len(reading.files) - 1, 16).long().unique().tolist()
+    delivered, stored = [], []
+    measured = channels(as_seen(case, reading.pictures[:16]).float())
+    for index in chosen:
+        truth = _stored_colour(reading.files[index])
+        if truth is None or abs(truth) < COLOURED:
+            continue
+        try:
+            picture = as_seen(case, reading.item(index)[None]).float()[0]
+        except Exception:  # a broken picture is reported by the check that reads batches
+            continue
+        red, blue = (measured[i].pixel(picture[i].mean()) if measured[i].std else picture[i].mean() for i in (0, 2))
+        delivered.append(float(red - blue))
+        stored.append(truth)
+    if len(stored) < 3:
+        return None
+    return torch.tensor(delivered), torch.tensor(stored), len(stored)
+
+
+def _stored_colour(path: Any) -> float | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (64, 64))
+            red, _, blue = image.convert("RGB").resize((16, 16)).split()
+            return (sum(red.getdata()) - sum(blue.getdata())) / 256 / 255
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,182 @@
+"""Training against validation: what they share, and which of them changes from pass to pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Subset
+
+from helpers.doctor.case import Case
+from helpers.doctor.expected_recipe import transform_of
+from helpers.doctor.findings import CannotTell, Symptom, check
+from helpers.doctor.reading import Reading
+from helpers.doctor.rehearsal import set_epoch
+
+ITEMS = 6
+MANY = 0.02  # share of validation pictures from which a shared picture is an error, not a slip
+TWO_DATASETS = (
+    "train_dataset = Subset(ImageFolder(root, transform=train_transform), train_indices)\n"
+    "val_dataset = Subset(ImageFolder(root, transform=val_transform), val_indices)"
+)
+
+
+@check("warning", needs=("val_loader",), unless=("shared-transform",))
+def validation_augmented(case: Case) -> Symptom | None:
+    """Validation pictures change from pass to pass."""
+    changed, looked = _changing(case.val_loader)
+    if not changed:
+        return None
+    return Symptom(
+        "Validation pictures change from pass to pass: the score carries noise and measures augmented pictures.",
+        f"{changed} of {looked} pictures differed when asked for twice{_random_steps(case.val_loader)}.",
+        "val_transform = v2.Compose([v2.Resize(256), v2.CenterCrop(224), ...])  # nothing random\n"
+        "val_dataset = ImageFolder(val_root, transform=val_transform)",
+    )
+
+
+@check("warning", needs=("train_loader", "val_loader"))
+def shared_transform(case: Case) -> Symptom | None:
+    """Training and validation are two views of one dataset object, so they share its transform."""
+    train, val = case.shared_datasets
+    if train is None or train is not val:
+        return None
+    changed, looked = _changing(case.val_loader)
+    steps = _random_steps(case.val_loader)
+    return Symptom(
+        "Training and validation share one dataset object and so one transform"
+        + (": validation pictures are augmented too." if changed else "."),
+        f"Both are parts of the same {type(train).__name__} of {len(train)} pictures; "
+        + (
+            f"{changed} of {looked} validation pictures differed when asked for twice{steps}."
+            if changed
+            else "its transform is not random, so nothing is wrong yet; augmentation would reach both."
+        ),
+        TWO_DATASETS,
+        severity="warning" if changed else "note",
+    )
+
+
+@check("note", needs=("train_loader",))
+def training_never_changes(case: Case) -> Symptom | None:
+    """Training pictures are the same in every epoch."""
+    changed, looked = _changing(case.train_loader)
+    if changed or not looked:
+        return None
+    return Symptom(
+        "Training pictures never change: there is no augmentation.",
+        f"All {looked} pictures looked at were identical in two epochs. With few pictures, flips and crops usually "
+        "help; for features computed once this is as it should be.",
+        "train_transform = v2.Compose([v2.RandomResizedCrop(224), v2.RandomHorizontalFlip(), ...])",
+    )
+
+
+@check("error", needs=("train_loader", "val_loader"))
+def split_overlap(case: Case) -> Symptom | None:
+    """The same pictures are in training and validation."""
+    train, val = case.train_loader, case.val_loader
+    shared, total, how = _shared(case, train, val)
+    if not shared:
+        return None
+    return Symptom(
+        f"{len(shared)} of {total} validation pictures are also in training: the score is too good.",
+        f"{how}; for example {shared[0]}.",
+        "assert not set(train_files) & set(val_files)  # split once, by picture (or by patient, by scene)",
+        severity="error" if len(shared) > max(1, MANY * total) else "warning",
+    )
+
+
+def _changing(reading: Reading) -> tuple[int, int]:
+    """How many of a few pictures differ between two passes, and how many were looked at."""
+    try:
+        if reading.order(0) is not None:
+            chosen = torch.linspace(0, len(reading.dataset) - 1, ITEMS).long().unique().tolist()
+            passes = []
+            for epoch in (0, 1):
+                set_epoch(reading.loader, epoch)
+                shift = _epoch_shift(reading)
+                passes.append([reading.item(index + shift) for index in chosen])
+            return sum(not _equal(a, b) for a, b in zip(*passes, strict=True)), len(chosen)
+        if not reading.batches:
+            raise CannotTell(f"the {reading.split} loader gives no batch")
+        first = {_digest(picture) for picture in reading.batches[0][0]}
+        second = {_digest(picture) for pictures, _ in reading.again(len(reading.batches)) for picture in pictures}
+        return len(first - second), len(first)
+    except CannotTell:
+        raise
+    except Exception as error:  # the check `loader_raises` reports it
+        raise CannotTell(f"the {reading.split} pictures cannot be read twice ({error})") from error
+
+
+def _epoch_shift(reading: Reading) -> int:
+    """What a sampler adds to the numbers of an epoch's pictures: some count on from epoch to epoch."""
+    first = next(iter(reading.loader.batch_sampler))[0]
+    return int(first) // len(reading.dataset) * len(reading.dataset)
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b)
+
+
+def _random_steps(reading: Reading) -> str:
+    names = [type(step).__name__ for step in transform_of(reading.dataset)]
+    random = [name for name in names if "Random" in name or "Jitter" in name or "Augment" in name]
+    return f" ({', '.join(random)} in its transforms)" if random else ""
+
+
+def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, str]:
+    """Pictures in both splits, of how many, and how that was found."""
+    if train.files and val.files:
+        hashes = _by_content(train.files, val.files)
+        known = {_key(file, hashes) for file in train.files}
+        shared = [str(file) for file in val.files if _key(file, hashes) in known]
+        return shared, len(val.files), "Compared by the files' contents"
+    if case.shared_datasets[0] is not None and case.shared_datasets[0] is case.shared_datasets[1]:
+        one, two = _indices(train.dataset), _indices(val.dataset)
+        return sorted(set(one) & set(two)), len(two), "Both splits hold the same indices of one dataset"
+    seen = _digests(train)
+    theirs = _digests(val)
+    shared = [index for index, digest in enumerate(theirs) if digest in seen]
+    return shared, len(theirs), f"Compared {len(seen)} training pictures with {len(theirs)}, pixel by pixel"
+
+
+def _by_content(train: list[Path], val: list[Path]) -> dict[Path, bytes]:
+    """Hashes of the files whose size occurs in both splits."""
+    sizes = {file: file.stat().st_size for file in {*train, *val} if file.is_file()}
+    both = {sizes.get(file) for file in train} & {sizes.get(file) for file in val} - {None}
+    return {f: hashlib.sha256(f.read_bytes()).digest() for f, size in sizes.items() if size in both}
+
+
+def _key(file: Path, hashes: dict[Path, bytes]) -> Any:
+    return hashes.get(file, file.resolve())
+
+
+def _indices(dataset: Any) -> list[int]:
+    if not isinstance(dataset, Subset):
+        return list(range(len(dataset)))
+    inner = _indices(dataset.dataset)
+    return [inner[i] for i in dataset.indices]
+
+
+def _digests(reading: Reading) -> list[bytes]:
+    """Hashes of the stored pictures where the dataset holds them, else of those that were read."""
+    for holder in (reading.dataset, getattr(reading.dataset, "pictures", None)):
+        for name in ("data", "images", "tensors"):
+            stored = getattr(holder, name, None)
+            stored = stored[0] if isinstance(stored, tuple) and stored else stored
+            if hasattr(stored, "shape") and len(stored) == len(reading.dataset) and len(stored.shape) >= 3:
+                return [_digest(torch.as_tensor(picture)) for picture in stored]
+    if not reading.batches:
+        raise CannotTell(f"the {reading.split} loader gives no batch")
+    return [_digest(picture) for picture in _pictures(reading)]
+
+
+def _pictures(reading: Reading) -> Iterable[torch.Tensor]:
+    return (picture for pictures, _ in reading.batches for picture in pictures)
+
+
+def _digest(picture: torch.Tensor) -> bytes:
+    return hashlib.sha256(picture.detach().cpu().contiguous().numpy().tobytes()).digest()

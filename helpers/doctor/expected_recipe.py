@@ -1,0 +1,117 @@
+"""How the weights expect their pictures, and how the pictures reach them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import nn
+
+from helpers.doctor.case import Case
+from helpers.doctor.findings import CannotTell
+from helpers.doctor.weights_given import names_a_file
+from helpers.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A recipe, where it comes from, and whether its size and interpolation are known or only usual."""
+
+    recipe: Recipe
+    source: str
+    exact: bool
+
+
+class _Seen(Exception):
+    """Ends a forward pass once the backbone's input is known."""
+
+
+def expected_recipe(case: Case) -> Expected:
+    """The recipe of the weights.
+
+    Raises:
+        CannotTell: if neither weights nor model tell it.
+    """
+    if isinstance(case.recipe, Recipe):
+        return Expected(case.recipe, "the recipe that was given", True)
+    if isinstance(case.weights, Enum) and hasattr(case.weights, "transforms"):
+        return Expected(Recipe.of(case.weights), f"{case.weights}", True)
+    if isinstance(case.weights, str) and not names_a_file(case.weights):
+        recipe = _of_timm_name(case.weights)
+        if recipe is not None:
+            return Expected(recipe, f"timm's {case.weights}", True)
+    for module in case.model.modules():
+        if isinstance(getattr(module, "recipe", None), Recipe):
+            return Expected(module.recipe, f"the recipe of this {type(module).__name__}", True)
+        if isinstance(getattr(module, "pretrained_cfg", None), dict) and module.pretrained_cfg.get("mean"):
+            return Expected(Recipe.of_timm(module), "timm's configuration of this model", True)
+    for module in case.model.modules():
+        if type(module).__module__.startswith("torchvision.models"):
+            from helpers import recipes
+
+            size = 299 if type(module).__name__ == "Inception3" else recipes.IMAGENET.image_size
+            return Expected(recipes.IMAGENET.with_size(size), "torchvision's ImageNet weights", False)
+    raise CannotTell("how the weights expect pictures is unknown; pass `weights` or a model with a recipe")
+
+
+def as_seen(case: Case, pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures as they reach the backbone, after whatever the model does to them first (a normalising layer)."""
+    backbone = _backbone(case.model)
+    if backbone is case.model:
+        return pictures
+    seen: list[torch.Tensor] = []
+
+    def catch(_module: nn.Module, inputs: tuple) -> None:
+        seen.append(inputs[0].detach())
+        raise _Seen
+
+    twin = case.specimen()[0].eval()
+    name = next(name for name, module in case.model.named_modules() if module is backbone)
+    twin.get_submodule(name).register_forward_pre_hook(catch)
+    try:
+        with torch.no_grad():
+            twin(case.for_model(pictures))
+    except _Seen:
+        return seen[0]
+    except Exception as error:  # the check `module_raises` reports it
+        raise CannotTell("the model raises on a batch") from error
+    return pictures
+
+
+def _backbone(model: nn.Module) -> nn.Module:
+    """The outermost known network, else the first layer that looks at pixels, else the model."""
+    for module in model.modules():
+        known = isinstance(getattr(module, "recipe", None), Recipe) or hasattr(module, "pretrained_cfg")
+        family = type(module).__module__.startswith("torchvision.models")
+        if known or (family and type(module).__name__[0].isupper() and hasattr(module, "forward") and _whole(module)):
+            return module
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), model)
+
+
+def _whole(module: nn.Module) -> bool:
+    """Whether a torchvision module is a whole network rather than one of its blocks."""
+    return any(hasattr(module, name) for name in ("fc", "classifier", "heads", "head"))
+
+
+def _of_timm_name(name: str) -> Recipe | None:
+    try:
+        import timm
+
+        model = timm.create_model(name.removeprefix("timm/"), pretrained=False)
+    except Exception:  # unknown names and a missing timm raise different errors
+        return None
+    return Recipe.of_timm(model)
+
+
+def transform_of(dataset: Any) -> list[Any]:
+    """The single transforms of a dataset (or of the dataset that it wraps), in order."""
+    for _ in range(6):
+        if dataset is None:
+            return []
+        transform = getattr(dataset, "transform", None) or getattr(dataset, "transforms", None)
+        if transform is not None:
+            return list(getattr(transform, "transforms", [transform]))
+        dataset = getattr(dataset, "dataset", None)
+    return []

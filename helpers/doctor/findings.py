@@ -1,0 +1,158 @@
+"""What a finding is, the register of checks, and the diagnosis that they add up to.
+
+A check is one small function registered by `@check`. Its name is its code (`head_frozen` -> `head-frozen`), the first
+line of its docstring is its title, and it returns a `Symptom` (or several, or none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from helpers.doctor import report
+from helpers.errors import HelpersError
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+PAGES = "book/doctor"
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What a check saw: a one-line verdict, the numbers behind it, and code that mends it.
+
+    `severity` overrides the severity with which the check is registered, where it depends on what was measured.
+    """
+
+    verdict: str
+    evidence: str
+    fix: str
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake found in the objects that were shown.
+
+    Attributes:
+        code: stable name of the kind of mistake, for example `head-wrong-size`.
+        severity: `error` (the result will be wrong or training cannot work), `warning` (it costs accuracy or makes
+            a number mislead) or `note` (harmless here, good to know).
+        verdict: one line that says what is wrong.
+        evidence: what was measured in these very objects.
+        fix: Python code that fits these objects.
+        page: address of the finding's page in the book, relative to the site's root.
+    """
+
+    code: str
+    severity: Severity
+    verdict: str
+    evidence: str
+    fix: str
+    page: str
+
+
+class CannotTell(Exception):
+    """Raised by a check that lacks what it would need; the reason appears under `Diagnosis.not_checked`."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check: its function, how severe its finding is, and what has to be shown for it."""
+
+    code: str
+    title: str
+    severity: Severity
+    needs: tuple[str, ...]
+    unless: tuple[str, ...]
+    function: Callable[[Any], Symptom | Iterable[Symptom] | None]
+
+    @property
+    def page(self) -> str:
+        """Where the book explains this finding."""
+        return f"{PAGES}/{self.code}.html"
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(severity: Severity, needs: Collection[str], unless: Collection[str] = ()) -> Callable[[Callable], Callable]:
+    """Register a function as a check.
+
+    Args:
+        severity: how severe its finding is, unless the symptom itself says otherwise.
+        needs: names of the arguments of `diagnose` without which it cannot be done.
+        unless: codes of findings that explain this one: where one of them was found, this one is left out.
+    """
+
+    def register(function: Callable) -> Callable:
+        code = function.__name__.replace("_", "-")
+        title = (function.__doc__ or code).strip().splitlines()[0].rstrip(".")
+        CHECKS[code] = Check(code, title, severity, tuple(needs), tuple(unless), function)
+        return function
+
+    return register
+
+
+class Diagnosis:
+    """The findings about one set-up, the most severe first, and the checks that could not be done.
+
+    Prints as text, shows as a table in a notebook, and becomes JSON with `to_json()`.
+
+    Attributes:
+        findings: tuple of `Finding`, errors first.
+        not_checked: dictionary from a check's code to the reason why it could not be done.
+        seconds: how long the diagnosis took.
+    """
+
+    def __init__(self, findings: Iterable[Finding], not_checked: dict[str, str], seconds: float) -> None:
+        self.findings = tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+        self.not_checked = dict(not_checked)
+        self.seconds = seconds
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of the findings, the most severe first."""
+        return tuple(finding.code for finding in self.findings)
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of exactly this severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    def raise_on(self, severity: Severity = "error") -> Diagnosis:
+        """Refuse to go on where a finding is this severe or worse.
+
+        Returns:
+            The diagnosis itself, where nothing is that severe.
+
+        Raises:
+            HelpersError: with verdict, evidence and fix of each such finding.
+        """
+        if severity not in SEVERITIES:
+            raise HelpersError(f"severity {severity!r} is unknown; choose one of {', '.join(SEVERITIES)}.")
+        worst = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        refused = [finding for finding in self.findings if finding.severity in worst]
+        if refused:
+            raise HelpersError(report.refusal(refused))
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnosis as plain dictionaries, lists, strings and numbers, ready for `json.dumps`."""
+        return {
+            "findings": [asdict(finding) for finding in self.findings],
+            "not_checked": self.not_checked,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __repr__(self) -> str:
+        return report.text(self)
+
+    def _repr_html_(self) -> str:
+        return report.html(self)

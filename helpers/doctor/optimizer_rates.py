@@ -1,0 +1,131 @@
+"""Learning rates: how high, and where they are highest."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from helpers.doctor.case import Case, in_python
+from helpers.doctor.findings import CannotTell, Symptom, check
+from helpers.doctor.fresh import fresh_share
+from helpers.doctor.trace import Layer
+from helpers.doctor.trial import Trial, peak_rates, try_steps, warms_up
+
+RISES = 1.5  # times the first loss: on the very pictures it learns from, a healthy rate lets the loss fall
+MUCH, SOME = 0.05, 0.02  # share of a layer's weights that one step changes
+
+
+@check(
+    "error",
+    needs=("model", "optimizer", "train_loader"),
+    unless=(
+        "loss-raises",
+        "module-raises",
+        "foreign-parameters",
+        "labels-out-of-range",
+        "labels-from-one",
+        "softmax-before-loss",
+        "pixels-0-255",
+        "pictures-not-finite",
+    ),
+)
+def rate_too_high(case: Case) -> Symptom | None:
+    """The learning rate is too high for pretrained layers."""
+    body = _pretrained_layers_that_learn(case)
+    trial = try_steps(case)
+    weights = {name for layer in body for name, p in layer.parameters.items() if p is layer.weight}
+    if not body:
+        if all(math.isfinite(loss) for loss in trial.losses) and trial.rise < 1000:
+            return None
+        return _symptom(case, trial, [case.head], "The learning rate makes the loss explode.", "error")
+    change = median(trial.changes.get(name, 0.0) for name in weights)
+    if trial.rise > 1.25:
+        whole = {name for layer in body for name in layer.parameters}
+        head_only = try_steps(case, {name for name, p in case.model.named_parameters() if name not in whole})
+        if trial.rise > 1.5 * head_only.rise or head_only.rise < 1.25:
+            sure = trial.rise > RISES
+            verdict = "The learning rate is too high for the pretrained layers: the loss rises on what it learns from."
+            return _symptom(case, trial, body, verdict, "error" if sure else "warning")
+    if change > SOME:
+        verdict = f"Each step may change the pretrained layers by {change:.1%}: a few steps can undo pretraining."
+        return _symptom(case, trial, body, verdict, "warning" if change > MUCH else "note")
+    return None
+
+
+@check("warning", needs=("model", "optimizer"))
+def rates_rise_toward_stem(case: Case) -> Symptom | None:
+    """Layers near the stem learn faster than layers near the head."""
+    rates = {
+        id(p): rate
+        for group, rate in zip(case.optimizer.param_groups, peak_rates(case), strict=True)
+        for p in group["params"]
+    }
+    learning = [
+        (layer, rates[id(layer.weight)])
+        for layer in case.layers
+        if layer.weight is not None and layer.weight.requires_grad and id(layer.weight) in rates
+    ]
+    falls = [(a, b) for a, b in zip(learning, learning[1:], strict=False) if a[1] > 1.01 * b[1]]
+    if not falls:
+        return None
+    (early, fast), (late, slow) = falls[-1]
+    first, last = learning[0], learning[-1]
+    if last[1] >= max(rate for _, rate in learning):
+        return None  # a bump within the body; the head is still the fastest
+    return Symptom(
+        f"{in_python(early.name)} learns {fast / slow:.3g} times as fast as {in_python(late.name)}, which is nearer to "
+        "the head.",
+        f"Highest rates from stem to head: {in_python(first[0].name)} {first[1]:g}, {in_python(early.name)} {fast:g}, "
+        f"{in_python(late.name)} {slow:g}, {in_python(last[0].name)} {last[1]:g}. Early layers are general and need "
+        "the smallest rates; the head is new and needs the largest.",
+        "\n".join(
+            [
+                f"head = list({in_python(last[0].name)}.parameters())",
+                "body = [p for p in model.parameters() if all(p is not q for q in head)]",
+                f"optimizer = torch.optim.{type(case.optimizer).__name__}([{{'params': body, 'lr': {slow:g}}}, "
+                f"{{'params': head, 'lr': {fast:g}}}])",
+            ]
+        ),
+    )
+
+
+def _pretrained_layers_that_learn(case: Case) -> list[Layer]:
+    new = case.new_head
+    held = {id(p) for group in case.optimizer.param_groups for p in group["params"]}
+    body = [
+        layer
+        for layer in case.layers
+        if not set(layer.parameters) & new
+        and layer.weight is not None
+        and layer.weight.requires_grad
+        and id(layer.weight) in held
+    ]
+    if body and case.weights is False:
+        raise CannotTell("weights=False says that nothing is pretrained")
+    share, _, trained = fresh_share(body)
+    if body and share > 0.5:
+        raise CannotTell("the layers that learn look freshly initialised, not pretrained")
+    return trained or body
+
+
+def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severity: str) -> Symptom:
+    rates = [rate for rate in peak_rates(case)]
+    stages: dict[str, list[float]] = {}
+    for layer in layers:
+        for name, p in layer.parameters.items():
+            if p is layer.weight and name in trial.changes:
+                stages.setdefault(".".join(name.split(".")[: 2 if name.startswith("features") else 1]), []).append(
+                    trial.changes[name]
+                )
+    shares = ", ".join(f"{stage} {median(values):.2%}" for stage, values in list(stages.items())[:8])
+    losses = " -> ".join(f"{loss:.3g}" for loss in trial.losses)
+    how = "rising step by step to the schedule's peak of" if warms_up(case) else "at"
+    optimizer = type(case.optimizer).__name__
+    body = min(rates) / 10
+    return Symptom(
+        verdict,
+        f"On a copy, {len(trial.losses) - 1} {optimizer} steps on the same {min(16, len(case.batch[0]))} pictures "
+        f"{how} {max(rates):g}: loss {losses}. The first step changed the weights by: {shares}.",
+        f"for group in optimizer.param_groups:\n    group['lr'] = {body:g}  # and a larger one for the new head alone",
+        severity=severity,
+    )

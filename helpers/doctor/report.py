@@ -1,0 +1,73 @@
+"""How a diagnosis reads: as text in a terminal, as a table in a notebook."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+from textwrap import indent
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from helpers.doctor.findings import Diagnosis, Finding
+
+COLOURS = {"error": "#b3261e", "warning": "#9a6700", "note": "#0b57d0"}
+
+
+def text(diagnosis: Diagnosis) -> str:
+    """The diagnosis as plain text: verdict, evidence, fix and page of each finding, then what was not checked."""
+    parts = [headline(diagnosis)]
+    parts += [_paragraph(finding) for finding in diagnosis.findings]
+    if diagnosis.not_checked:
+        lines = [f"  {', '.join(codes)}: {reason}" for reason, codes in _by_reason(diagnosis).items()]
+        parts.append("Not checked\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def headline(diagnosis: Diagnosis) -> str:
+    """One line: how many findings of each severity, and how long it took."""
+    counts = [(len(diagnosis.of(severity)), severity) for severity in ("error", "warning", "note")]
+    found = ", ".join(f"{n} {severity}{'s' if n > 1 else ''}" for n, severity in counts if n)
+    return f"{found or 'Nothing found'} ({diagnosis.seconds:.1f} s)"
+
+
+def refusal(findings: Sequence[Finding]) -> str:
+    """The message of the error that stops a training run, in one paragraph for each finding."""
+    return "\n\n".join(_paragraph(finding) for finding in findings)
+
+
+def html(diagnosis: Diagnosis) -> str:
+    """The diagnosis as an HTML table; everything that comes from the shown objects is escaped."""
+    rows = "".join(_row(finding) for finding in diagnosis.findings)
+    table = f'<table style="text-align:left">{rows}</table>' if rows else ""
+    unchecked = ""
+    if diagnosis.not_checked:
+        items = "".join(
+            f"<li>{escape(reason)}: <code>{escape(', '.join(codes))}</code></li>"
+            for reason, codes in _by_reason(diagnosis).items()
+        )
+        count = len(diagnosis.not_checked)
+        unchecked = f"<details><summary>{count} checks could not be done</summary><ul>{items}</ul></details>"
+    return f"<div><p><b>{escape(headline(diagnosis))}</b></p>{table}{unchecked}</div>"
+
+
+def _paragraph(finding: Finding) -> str:
+    head = f"{finding.severity.upper()} {finding.code}: {finding.verdict}"
+    return f"{head}\n  {finding.evidence}\n  Fix:\n{indent(finding.fix, '    ')}\n  See {finding.page}"
+
+
+def _row(finding: Finding) -> str:
+    style = f"color:white;background:{COLOURS[finding.severity]};padding:2px 6px;border-radius:4px"
+    return (
+        f'<tr><td style="vertical-align:top"><span style="{style}">{finding.severity}</span><br>'
+        f'<a href="{escape(finding.page)}"><code>{escape(finding.code)}</code></a></td>'
+        f'<td style="text-align:left"><b>{escape(finding.verdict)}</b><br>{escape(finding.evidence)}'
+        f"<pre>{escape(finding.fix)}</pre></td></tr>"
+    )
+
+
+def _by_reason(diagnosis: Diagnosis) -> dict[str, list[str]]:
+    reasons = defaultdict(list)
+    for code, reason in diagnosis.not_checked.items():
+        reasons[reason].append(code)
+    return reasons

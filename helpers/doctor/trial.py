@@ -1,0 +1,119 @@
+"""A few optimizer steps on a copy, at the highest rates that are to come, and what they do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from helpers.doctor.case import Case
+from helpers.doctor.findings import CannotTell
+from helpers.doctor.trace import main_output
+
+STEPS = 4
+SLOW = 1.0  # seconds for the forward and backward pass of the trace; above this the trial uses fewer pictures
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What trial steps did.
+
+    Attributes:
+        changes: full parameter name -> change by the first step at full rate, as a share of the parameter's norm.
+        losses: before the first step and after each step, on the same pictures.
+    """
+
+    changes: dict[str, float]
+    losses: list[float]
+
+    @property
+    def rise(self) -> float:
+        """The highest loss after a step over the first loss (at least half a nat, so that 0.01 can double)."""
+        later = [loss if loss == loss else float("inf") for loss in self.losses[1:]]
+        return max(later) / max(self.losses[0], 0.5)
+
+
+def peak_rates(case: Case) -> list[float]:
+    """The highest learning rate that each group has or will have, as far as the schedule tells."""
+    optimizer, scheduler = case.optimizer, case.scheduler
+    starting = scheduler is not None and getattr(scheduler, "last_epoch", 0) <= 0
+    cyclic = list(getattr(scheduler, "max_lrs", ())) if scheduler is not None else []
+    peaks = []
+    for index, group in enumerate(optimizer.param_groups):
+        rates = [float(group["lr"]), float(group.get("max_lr", 0)) if scheduler is not None else 0.0]
+        if starting:
+            rates.append(float(group.get("initial_lr", 0)))
+        if index < len(cyclic):
+            rates.append(float(cyclic[index]))
+        peaks.append(max(rates))
+    return peaks
+
+
+def warms_up(case: Case) -> bool:
+    """Whether the schedule starts well below its highest rate."""
+    now = [float(group["lr"]) for group in case.optimizer.param_groups]
+    return any(rate < peak / 2 for rate, peak in zip(now, peak_rates(case), strict=True))
+
+
+def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
+    """Train a copy for a few steps on one small batch, without dropout, so that the loss should fall.
+
+    A schedule that warms up is followed in fast motion: the rate rises step by step to its peak.
+
+    Args:
+        case: what was shown.
+        only: full names of the parameters that may move; all that learn when left out.
+
+    Raises:
+        CannotTell: if model, loss or optimizer raise; other checks report that.
+    """
+    twin, optimizer = case.specimen()
+    few = 8 if case.trace.seconds > SLOW else 16
+    pictures, labels = case.batch[0][:few], case.batch[1][:few]
+    criterion = copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
+    twin.train()
+    for module in twin.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.eval()
+    learning = {n: p for n, p in twin.named_parameters() if p.requires_grad and (only is None or n in only)}
+    for name, parameter in twin.named_parameters():
+        parameter.requires_grad_(name in learning)
+        parameter.grad = None
+    before = {name: p.detach().clone() for name, p in learning.items()}
+    peaks, ramp, steps = peak_rates(case), warms_up(case), STEPS if few == 16 else STEPS - 1
+    now = [float(group["lr"]) for group in optimizer.param_groups]
+    changes: dict[str, float] = {}
+    losses: list[float] = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = criterion(main_output(twin(pictures)), labels)
+        loss.backward()
+        return loss
+
+    try:
+        for step in range(steps):
+            share = (step + 1) / steps if ramp else 1.0
+            for group, start, peak in zip(optimizer.param_groups, now, peaks, strict=True):
+                _set_rate(group, start if ramp and step == 0 else peak * share)
+            losses.append(float(optimizer.step(closure).detach()))
+            if step == 0:
+                changes = {n: _change(p, before[n]) for n, p in learning.items()}
+        losses.append(float(closure().detach()))
+    except Exception as error:  # reported by the checks of the model, the loss and the loader
+        raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
+    return Trial(changes, losses)
+
+
+def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:
+    return float((parameter.detach() - before).norm() / before.norm().clamp_min(1e-12))
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
