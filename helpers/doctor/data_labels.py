@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
 import torch
 
@@ -16,7 +15,7 @@ STRONG = 10  # times as many pictures in the largest class as in the smallest
 
 
 @check("error", needs=("loader",), unless=("labels-from-one",))
-def labels_out_of_range(case: Case) -> Iterator[Symptom]:
+def labels_out_of_range(case: Case) -> Symptom | None:
     """A label names a class that the model has no output for."""
     outputs, source = _outputs(case)
     for reading in case.readings:
@@ -26,16 +25,17 @@ def labels_out_of_range(case: Case) -> Iterator[Symptom]:
         low, high = int(labels.min()), int(labels.max())
         if outputs > 1 and (low < 0 or high >= outputs):
             wrong = labels[(labels < 0) | (labels >= outputs)]
-            yield Symptom(
+            return Symptom(
                 f"{reading.split.capitalize()} labels run from {low} to {high}; {source} allows 0 to {outputs - 1}.",
                 f"{len(wrong)} of {len(labels)} labels do not fit; the first is {int(wrong[0])}. On a GPU this ends in "
                 "a device-side assert that names nothing.",
                 "classes = sorted(set(labels))\nlabels = [classes.index(label) for label in labels]",
             )
+    return None
 
 
 @check("error", needs=("loader",))
-def labels_from_one(case: Case) -> Iterator[Symptom]:
+def labels_from_one(case: Case) -> Symptom | None:
     """Labels start at 1 instead of 0."""
     for reading in case.readings:
         labels = reading.labels
@@ -50,7 +50,7 @@ def labels_from_one(case: Case) -> Iterator[Symptom]:
         known = len(labels.unique()) == high
         if high in (names, outputs) or (known and outputs == high + 1 and (names or high) == high):
             outside = high == outputs
-            yield Symptom(
+            return Symptom(
                 f"{reading.split.capitalize()} labels run from 1 to {high}; PyTorch counts classes from 0.",
                 f"No label is 0 among {len(labels)}, {int((labels == high).sum())} are {high}; "
                 + (f"the model has {outputs} outputs" if outputs else f"there are {names} class names")
@@ -58,6 +58,7 @@ def labels_from_one(case: Case) -> Iterator[Symptom]:
                 "target_transform = lambda label: label - 1",
                 severity="error" if outside or high == names else "warning",
             )
+    return None
 
 
 @check(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from helpers.doctor.case import Case
 from helpers.doctor.expected_recipe import Expected, as_seen, expected_recipe
 from helpers.doctor.findings import CannotTell, Symptom, check
 from helpers.doctor.pixels import Channel, channels
 from helpers.doctor.reading import Reading
+from helpers.recipes import Recipe
 
 PICTURES = 48
 CLOSE = 0.02  # relative error of a standard deviation read off the lattice
@@ -18,100 +19,125 @@ NEEDS = ("model", "loader")
 
 
 @check("error", needs=NEEDS)
-def pixels_0_255(case: Case) -> Iterator[Symptom]:
+def pixels_0_255(case: Case) -> Symptom | None:
     """Pictures reach the network as numbers from 0 to 255."""
-    for reading, found in _measured(case):
-        high = max(channel.high for channel in found)
-        raw = all(_near(channel.std, 1 / 255) and channel.low >= 0 for channel in found)
-        scaled = all(channel.std is not None and channel.std < 0.004 for channel in found) and high > 20
-        bounds = all(channel.std is None for channel in found) and high > 30
-        if raw or scaled or bounds:
-            yield Symptom(
-                f"The {reading.split} pictures run up to {high:.0f}: they were not divided by 255.",
-                _evidence(found, reading) + "; the network expects values of about -2 to 2.",
-                "transform = v2.Compose([..., v2.ToDtype(torch.float32, scale=True), normalize])  # scale=True: / 255",
-            )
+    where, found = _where(case, _is_0_255)
+    if not found:
+        return None
+    return Symptom(
+        f"The {where} pictures run up to {max(channel.high for channel in found):.0f}: they were not divided by 255.",
+        _evidence(found) + "; the network expects values of about -2 to 2.",
+        "transform = v2.Compose([..., v2.ToDtype(torch.float32, scale=True), normalize])  # scale=True: / 255",
+    )
 
 
 @check("error", needs=NEEDS)
-def not_normalised(case: Case) -> Iterator[Symptom]:
+def not_normalised(case: Case) -> Symptom | None:
     """Pictures reach the network in [0, 1], without the normalisation that its weights expect."""
     expected = expected_recipe(case)
     if _near(expected.recipe.std[0], 1) and abs(expected.recipe.mean[0]) < 0.01:
-        return
-    for reading, found in _measured(case):
-        on_lattice = all(
-            _near(channel.std, 1) and channel.mean[0] - 0.003 <= 0 <= channel.mean[1] + 0.003
-            for channel in found
-            if channel.std
-        )
-        within = all(channel.low >= -1e-6 and channel.high <= 1 + 1e-6 for channel in found)
-        if within and on_lattice and (any(c.std for c in found) or _fills(found)):
-            yield Symptom(
-                f"The {reading.split} pictures are not normalised: they lie in [0, 1].",
-                f"{_evidence(found, reading)}; {expected.source} expects {_numbers(expected)}.",
-                _fix(expected),
-            )
+        return None
+    where, found = _where(case, _is_0_1)
+    if not found:
+        return None
+    return Symptom(
+        f"The {where} pictures are not normalised: they lie in [0, 1].",
+        f"{_evidence(found)}; {expected.source} expects {_numbers(expected)}.",
+        _fix(expected),
+    )
 
 
 @check("error", needs=NEEDS)
-def normalised_twice(case: Case) -> Iterator[Symptom]:
+def normalised_twice(case: Case) -> Symptom | None:
     """Pictures are normalised twice."""
     expected = expected_recipe(case)
     recipe = expected.recipe
     twice = [((-m / s) - m) / s for m, s in zip(recipe.mean, recipe.std, strict=True)]
-    for reading, found in _measured(case):
-        lattice = all(_near(channel.std, std * std) for channel, std in zip(found, recipe.std, strict=True))
-        bounds = all(
+
+    def is_twice(found: list[Channel]) -> bool:
+        squares = all(_near(channel.std, std * std) for channel, std in zip(found, recipe.std, strict=True))
+        bounds = [
             channel.std is None and low - 0.5 < channel.low < 0.6 * low
             for channel, low in zip(found, twice, strict=True)
-        )
-        if lattice or bounds:
-            yield Symptom(
-                f"The {reading.split} pictures are normalised twice.",
-                f"{_evidence(found, reading)}; one normalisation divides by {recipe.std[0]:.3f}, two by "
-                f"{recipe.std[0] ** 2:.4f}, and reach down to {twice[0]:.1f}.",
-                "transforms.transforms.remove(normalize)  # keep one Normalize: in the dataset, the loop, or the model",
-            )
+        ]
+        return squares or all(bounds)
+
+    where, found = _where(case, is_twice)
+    if not found:
+        return None
+    return Symptom(
+        f"The {where} pictures are normalised twice.",
+        f"{_evidence(found)}; one normalisation divides by {recipe.std[0]:.3f}, two by {recipe.std[0] ** 2:.4f}, and "
+        f"reach down to {twice[0]:.1f}.",
+        "transforms.transforms.remove(normalize)  # keep one Normalize: in the dataset, the loop, or the model",
+    )
 
 
 @check("warning", needs=NEEDS, unless=("pixels-0-255", "not-normalised", "normalised-twice"))
-def other_statistics(case: Case) -> Iterator[Symptom]:
+def other_statistics(case: Case) -> Symptom | None:
     """Pictures are normalised with other statistics than the weights expect."""
     expected = expected_recipe(case)
     recipe = expected.recipe
-    told = False
+    where, found = _where(case, lambda found: _distance(found, recipe) > 0.05)
+    if not found:
+        return _off_the_lattice(case, expected)
+    distance = _distance(found, recipe)
+    reverse = [channel.distance(m, s) for channel, m, s in zip(found, recipe.mean[::-1], recipe.std[::-1], strict=True)]
+    return Symptom(
+        "The normalisation's numbers are in the order blue, green, red."
+        if max(reverse) < 0.02
+        else f"The {where} pictures are normalised with other statistics than the weights expect.",
+        f"{_evidence(found)}; {expected.source} expects {_numbers(expected)}. A pixel is off by up to {distance:.2f}.",
+        _fix(expected),
+        severity="note" if distance < MILD else "warning",
+    )
+
+
+def _off_the_lattice(case: Case, expected: Expected) -> Symptom | None:
+    """Pictures whose values show no common lattice: only single pictures and bounds can tell."""
+    recipe = expected.recipe
     for reading, found in _measured(case):
-        if any(channel.std is None for channel in found):
-            outside = _outside(found, expected)
-            alone = _by_picture(case, reading)
-            if alone or outside > OVERSHOOT or _halves(found, expected):
-                yield Symptom(
-                    f"Each of the {reading.split} pictures is normalised by its own statistics, not by the weights'."
-                    if alone
-                    else f"The {reading.split} pictures are not on the scale of the weights' normalisation.",
-                    _evidence(found, reading)
-                    + (f"; {alone}" if alone else "")
-                    + f"; {expected.source} expects {_numbers(expected)}, so values from "
-                    f"{-recipe.mean[0] / recipe.std[0]:.2f} to {(1 - recipe.mean[0]) / recipe.std[0]:.2f}.",
-                    _fix(expected),
-                )
+        if all(channel.std is not None for channel in found):
             continue
-        distance = max(channel.distance(m, s) for channel, m, s in zip(found, recipe.mean, recipe.std, strict=True))
-        if distance < 0.05 or told:
-            continue
-        told = True
-        reverse = zip(found, recipe.mean[::-1], recipe.std[::-1], strict=True)
-        swapped = recipe.std[0] != recipe.std[2] and all(channel.distance(m, s) < 0.02 for channel, m, s in reverse)
-        yield Symptom(
-            "The normalisation's numbers are in the order blue, green, red."
-            if swapped
-            else f"The {reading.split} pictures are normalised with other statistics than the weights expect.",
-            f"{_evidence(found, reading)}; {expected.source} expects {_numbers(expected)}. A pixel is off by up to "
-            f"{distance:.2f}.",
-            _fix(expected),
-            severity="note" if distance < MILD else "warning",
-        )
+        alone = _by_picture(case, reading)
+        if alone or _outside(found, recipe) > OVERSHOOT or _halves(found, recipe):
+            low, high = -recipe.mean[0] / recipe.std[0], (1 - recipe.mean[0]) / recipe.std[0]
+            return Symptom(
+                f"Each of the {reading.split} pictures is normalised by its own statistics, not by the weights'."
+                if alone
+                else f"The {reading.split} pictures are not on the scale of the weights' normalisation.",
+                f"{_evidence(found)}; {alone}{expected.source} expects {_numbers(expected)}, so values from {low:.2f} "
+                f"to {high:.2f}.",
+                _fix(expected),
+            )
+    return None
+
+
+def _where(case: Case, wrong: Callable[[list[Channel]], bool]) -> tuple[str, list[Channel]]:
+    """The splits in which something is wrong, as words, and the channels of the first; no channels if in none."""
+    hits = [(reading.split, found) for reading, found in _measured(case) if wrong(found)]
+    return " and ".join(split for split, _ in hits), hits[0][1] if hits else []
+
+
+def _is_0_255(found: list[Channel]) -> bool:
+    high = max(channel.high for channel in found)
+    raw = all(_near(channel.std, 1 / 255) and channel.low >= 0 for channel in found)
+    scaled = all(channel.std is not None and channel.std < 0.004 for channel in found) and high > 20
+    return raw or scaled or (all(channel.std is None for channel in found) and high > 30)
+
+
+def _is_0_1(found: list[Channel]) -> bool:
+    if any(channel.low < -1e-6 or channel.high > 1 + 1e-6 for channel in found):
+        return False
+    on_lattice = [_near(c.std, 1) and c.mean[0] - 0.003 <= 0 <= c.mean[1] + 0.003 for c in found if c.std]
+    return all(on_lattice) if on_lattice else _fills(found)
+
+
+def _distance(found: list[Channel], recipe: Recipe) -> float:
+    """The largest difference that another normalisation makes to any pixel; 0 where it cannot be read off."""
+    if any(channel.std is None for channel in found):
+        return 0.0
+    return max(channel.distance(m, s) for channel, m, s in zip(found, recipe.mean, recipe.std, strict=True))
 
 
 def _measured(case: Case) -> Iterator[tuple[Reading, list[Channel]]]:
@@ -145,19 +171,19 @@ def _fills(found: list[Channel]) -> bool:
     return all(channel.low < 0.35 and channel.high > 0.5 for channel in found)
 
 
-def _outside(found: list[Channel], expected: Expected) -> float:
+def _outside(found: list[Channel], recipe: Recipe) -> float:
     """How far values lie beyond what pixels from 0 to 1 can give, in units of the standard deviation."""
     beyond = [
         max(-m / s - channel.low, channel.high - (1 - m) / s)
-        for channel, m, s in zip(found, expected.recipe.mean, expected.recipe.std, strict=True)
+        for channel, m, s in zip(found, recipe.mean, recipe.std, strict=True)
     ]
     return max(beyond) if len(beyond) == 3 else 0.0
 
 
-def _halves(found: list[Channel], expected: Expected) -> bool:
+def _halves(found: list[Channel], recipe: Recipe) -> bool:
     """Whether every channel runs from -1 to 1, as mean and std of 0.5 make it, where other numbers are expected."""
     ends = all(abs(channel.low + 1) < 0.02 and abs(channel.high - 1) < 0.02 for channel in found)
-    return ends and abs(expected.recipe.std[0] - 0.5) > 0.05
+    return ends and abs(recipe.std[0] - 0.5) > 0.05
 
 
 def _by_picture(case: Case, reading: Reading) -> str:
@@ -167,17 +193,16 @@ def _by_picture(case: Case, reading: Reading) -> str:
     stds = [channel.std for channel in each if channel.std]
     if len(stds) < len(each) or max(stds) / min(stds) < 1.05:
         return ""
-    return f"single pictures were divided by {min(stds):.3f} to {max(stds):.3f}"
+    return f"single pictures were divided by {min(stds):.3f} to {max(stds):.3f}; "
 
 
-def _evidence(found: list[Channel], reading: Reading) -> str:
-    count = min(PICTURES, len(reading.pictures))
+def _evidence(found: list[Channel]) -> str:
     if any(channel.std is None for channel in found):
         ranges = ", ".join(f"{channel.low:.2f} to {channel.high:.2f}" for channel in found)
-        return f"In {count} pictures the channels run from {ranges}"
+        return f"In up to {PICTURES} pictures the channels run from {ranges}"
     stds = ", ".join(f"{channel.std:.4g}" for channel in found)
     means = ", ".join(f"{channel.mean[0]:.3f} to {channel.mean[1]:.3f}" for channel in found)
-    return f"In {count} pictures the values lie on a lattice: pixels in [0, 1] minus ({means}) over ({stds})"
+    return f"In up to {PICTURES} pictures the values lie on a lattice: pixels in [0, 1] minus ({means}) over ({stds})"
 
 
 def _numbers(expected: Expected) -> str:

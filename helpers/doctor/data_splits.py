@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 from helpers.doctor.case import Case
 from helpers.doctor.expected_recipe import transform_of
@@ -137,10 +137,12 @@ def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, s
     if case.shared_datasets[0] is not None and case.shared_datasets[0] is case.shared_datasets[1]:
         one, two = _indices(train.dataset), _indices(val.dataset)
         return sorted(set(one) & set(two)), len(two), "Both splits hold the same indices of one dataset"
-    seen = _digests(train)
-    theirs = _digests(val)
-    shared = [index for index, digest in enumerate(theirs) if digest in seen]
-    return shared, len(theirs), f"Compared {len(seen)} training pictures with {len(theirs)}, pixel by pixel"
+    mine, theirs = _digests(train.dataset), _digests(val.dataset)
+    if mine is None or theirs is None:
+        mine, theirs = ([_digest(picture) for picture in _pictures(reading)] for reading in (train, val))
+    known = set(mine)
+    shared = [f"validation picture {index}" for index, digest in enumerate(theirs) if digest in known]
+    return shared, len(theirs), f"Compared {len(mine)} training pictures with {len(theirs)}, pixel by pixel"
 
 
 def _by_content(train: list[Path], val: list[Path]) -> dict[Path, bytes]:
@@ -161,17 +163,21 @@ def _indices(dataset: Any) -> list[int]:
     return [inner[i] for i in dataset.indices]
 
 
-def _digests(reading: Reading) -> list[bytes]:
-    """Hashes of the stored pictures where the dataset holds them, else of those that were read."""
-    for holder in (reading.dataset, getattr(reading.dataset, "pictures", None)):
+def _digests(dataset: Any) -> list[bytes] | None:
+    """Hashes of the pictures that a dataset holds in memory, before any transform, or None."""
+    if isinstance(dataset, Subset):
+        inner = _digests(dataset.dataset)
+        return None if inner is None else [inner[i] for i in dataset.indices]
+    if isinstance(dataset, ConcatDataset):
+        parts = [_digests(part) for part in dataset.datasets]
+        return None if any(part is None for part in parts) else [digest for part in parts for digest in part]
+    for holder in (dataset, getattr(dataset, "pictures", None)):
         for name in ("data", "images", "tensors"):
             stored = getattr(holder, name, None)
             stored = stored[0] if isinstance(stored, tuple) and stored else stored
-            if hasattr(stored, "shape") and len(stored) == len(reading.dataset) and len(stored.shape) >= 3:
+            if hasattr(stored, "shape") and len(stored) == len(dataset) and len(stored.shape) >= 3:
                 return [_digest(torch.as_tensor(picture)) for picture in stored]
-    if not reading.batches:
-        raise CannotTell(f"the {reading.split} loader gives no batch")
-    return [_digest(picture) for picture in _pictures(reading)]
+    return None
 
 
 def _pictures(reading: Reading) -> Iterable[torch.Tensor]:

@@ -92,13 +92,19 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
             for per_epoch in (-(-batches // every), batches // every)
             if every <= batches
         )
-        if fits and (steps >= batches or batches < 8):
-            continue
         cause = _explanation(case, steps, batches)
+        in_pictures = cause is not None and "pictures" in cause
+        if fits and (steps >= batches or batches < 8) and not in_pictures:
+            continue
         if cause is None and steps < batches and any(steps == -(-batches // every) for every in ACCUMULATION):
             continue
         yield Symptom(
-            f"OneCycleLR plans {steps} steps, which is no whole number of epochs of {batches} batches.",
+            f"OneCycleLR plans {steps} steps, as if an epoch had "
+            + (
+                f"{len(case.train_loader.dataset)} batches; it has {batches}."
+                if in_pictures
+                else f"another number of batches than {batches}."
+            ),
             f"{steps} / {batches} = {steps / batches:.3g} epochs{cause or ''}. Stepped after each batch, the rate would "
             + ("never come down." if steps > batches else "run out, with an error, within the first epoch."),
             "scheduler = torch.optim.lr_scheduler.OneCycleLR("
@@ -110,7 +116,8 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
 def _explanation(case: Case, steps: int, batches: int) -> str | None:
     dataset = case.train_loader.dataset
     pictures = len(dataset) if hasattr(dataset, "__len__") else None
-    if pictures and pictures != batches and steps % pictures == 0:
+    # A multiple of the pictures may be a whole number of epochs too: of ever so many, for three "epochs" and more.
+    if pictures and pictures != batches and steps % pictures == 0 and (steps % batches or steps // pictures >= 3):
         return f"; it is {steps // pictures} times the number of pictures ({pictures}), not of batches"
     other = case.val_loader.length if case.val_loader is not None else None
     if other and other != batches and steps % other == 0:
