@@ -180,6 +180,7 @@ def _run(task: Task, pretrained: bool, seed: int, lr: float, epochs: int, budget
         loaders=loaders,
         weight_decay=0.05,
         label_smoothing=budget.label_smoothing,
+        precision="auto",
         seed=seed,
         verbose=False,
     )
