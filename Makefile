@@ -13,12 +13,13 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 # $(call install,FOLDER,WHAT): an environment in FOLDER with WHAT in it, by uv where it is installed, else by pip.
 define install
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed, and was not found; get it from https://www.python.org" >&2; exit 1; fi
+	@echo "Installing into $(1); the first time this takes a minute or more."
 	@if uv --version >/dev/null 2>&1; then \
 		[ -x $(1)/bin/python ] || uv venv --quiet --python "$(PYTHON)" $(1); \
-		uv pip install --python $(1)/bin/python $(2); \
+		uv pip install --quiet --python $(1)/bin/python $(2) && uv pip check --quiet --python $(1)/bin/python; \
 	else \
 		$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(1); \
-		$(1)/bin/python -m pip install $(2); \
+		$(1)/bin/python -m pip install --quiet $(2) && $(1)/bin/python -m pip check --quiet; \
 	fi
 	@touch $(1)/.installed
 endef

@@ -1,0 +1,1 @@
+"""Timings of this code beside what people use today: `make bench`. Never a test."""

@@ -1,0 +1,76 @@
+"""Contenders in processes of their own, each waiting its turn: medians of interleaved repeats.
+
+Each has its own process because settings such as the memory allocator's belong to the whole process. Interleaving
+spreads whatever else the machine does evenly over all of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import statistics
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+Recipe = tuple[str, Mapping[str, Any]]
+"""A contender: `module.function` in this package, which makes the work, and its arguments."""
+
+
+def contest(contenders: Mapping[str, Recipe], repeats: int) -> dict[str, dict[str, float]]:
+    """Time every contender `repeats` times after one turn to warm up.
+
+    Args:
+        contenders: by name. The function returns the work: a callable that returns how many pictures it went through.
+        repeats: how many timed turns each has; they take turns.
+
+    Returns:
+        For each contender the median `seconds` of a turn, and `pictures`, the number of them in a turn.
+    """
+    context = multiprocessing.get_context("spawn")
+    processes, lines = [], {}
+    for name, recipe in contenders.items():
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, recipe))
+        process.start()
+        processes.append(process)
+        lines[name] = here
+        _answer(name, here)
+    turns: dict[str, list[tuple[float, int]]] = {name: [] for name in contenders}
+    for turn in range(repeats + 1):
+        for name, line in lines.items():
+            line.send("go")
+            result = _answer(name, line)
+            if turn:
+                turns[name].append(result)
+    for line in lines.values():
+        line.send("stop")
+    for process in processes:
+        process.join()
+    return {
+        name: {"seconds": statistics.median(seconds for seconds, _ in results), "pictures": results[0][1]}
+        for name, results in turns.items()
+    }
+
+
+def _answer(name: str, line: Connection) -> Any:
+    answer = line.recv()
+    if isinstance(answer, str):
+        raise RuntimeError(f"{name} failed:\n{answer}")
+    return answer
+
+
+def _serve(line: Connection, recipe: Recipe) -> None:
+    """In the contender's process: make the work, then do one turn whenever asked."""
+    try:
+        module, function = recipe[0].rsplit(".", 1)
+        work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**recipe[1])
+        line.send(None)
+        while line.recv() == "go":
+            start = time.perf_counter()
+            pictures = work()
+            line.send((time.perf_counter() - start, pictures))
+    except Exception:
+        line.send(traceback.format_exc())

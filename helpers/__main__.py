@@ -1,0 +1,8 @@
+"""The command line: `python -m helpers --help` lists what it can do."""
+
+import sys
+
+from helpers.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The command line, one small module per command.
+
+What goes wrong is said in one line on stderr, with exit status 2; a stop by Ctrl-C has status 130. Only a fault of
+this package itself shows a traceback, with status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+import typer
+
+from helpers.commands.compare import compare
+from helpers.commands.doctor import doctor
+from helpers.commands.draw import draw
+from helpers.commands.export import export
+from helpers.commands.fit import fit
+from helpers.commands.predict import predict
+from helpers.commands.pretrain import pretrain
+from helpers.errors import HelpersError, HelpersWarning
+
+app = typer.Typer(
+    help="Transfer a pretrained network to your pictures, and use what it has learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (fit, predict, compare, export, doctor, draw, pretrain):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `python -m helpers`; those of this process if None.
+
+    Returns:
+        The exit status: 0 if all went well, 2 for a mistake that the message explains, 130 after Ctrl-C.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            status = app(arguments, prog_name="python -m helpers", standalone_mode=False)
+        except typer.TyperException as error:
+            return _refuse(f"{error.format_message()} (--help shows what can be given)")
+        except HelpersError as error:
+            return _refuse(str(error))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            return _refuse(f"{error.filename}: {error.strerror}")
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings are for the reader: without the place in the code where they arose."""
+    ours = issubclass(category, HelpersWarning)
+    text = f"warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    print(text, end="", file=file or sys.stderr)

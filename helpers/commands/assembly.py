@@ -1,0 +1,100 @@
+"""From the options of a command to what training needs: task, model, recipe, loaders, phases."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.errors import HelpersError
+from helpers.strategies import Phase, make_strategy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from helpers.loaders import Loaders
+    from helpers.recipes import Recipe
+    from helpers.tasks import Task
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a training run was asked to do; kept in its folder, so that the run can be looked at again."""
+
+    data: str
+    root: str | None
+    backbone: str
+    weights: str | None
+    strategy: str
+    epochs: int | None
+    lr: float | None
+    batch_size: int
+    image_size: int | None
+    few: int | None
+    seed: int
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Options:
+        """The options in what `to_dict` gave; anything else in it is left aside."""
+        return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network starts from random weights."""
+        return self.strategy == "from-scratch"
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What `fit` is told beyond its own defaults."""
+        learns_features = self.strategy != "feature-extraction"
+        return {
+            "augment": "light" if learns_features else None,
+            "label_smoothing": 0.1 if learns_features else 0.0,
+            "precision": "auto",
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """All that a run works on."""
+
+    task: Task
+    model: nn.Module
+    recipe: Recipe
+    loaders: Loaders
+    phases: list[Phase]
+
+
+def assemble(options: Options) -> Assembly:
+    """Load and build what the options name.
+
+    Raises:
+        HelpersError: if one of them makes no sense or names something that is not there.
+    """
+    phases = make_strategy(options.strategy, epochs=options.epochs, lr=options.lr)
+    if options.from_scratch and options.weights is not None:
+        raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")
+    import torch
+
+    from helpers.backbones import load_backbone
+    from helpers.heads import replace_head
+    from helpers.loaders import make_loaders
+    from helpers.tasks import load_task
+
+    torch.manual_seed(options.seed)
+    weights = None if options.from_scratch else options.weights or "DEFAULT"
+    model = load_backbone(options.backbone, weights)
+    recipe = model.recipe if options.image_size is None else model.recipe.with_size(options.image_size)
+    size = {} if options.image_size is None else {"size": options.image_size}
+    task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **size)
+    if options.few is not None:
+        task = task.few(options.few, seed=options.seed)
+    replace_head(model, len(task.classes), seed=options.seed)
+    augment, seed = options.training["augment"], options.training["seed"]
+    loaders = make_loaders(task, recipe, batch_size=options.batch_size, augment=augment, seed=seed)
+    return Assembly(task, model, recipe, loaders, phases)

@@ -1,0 +1,117 @@
+"""`fit`: transfer a network to a task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from helpers.commands.assembly import Assembly, Options, assemble
+from helpers.commands.summary import write_summary
+from helpers.strategies import STRATEGIES
+
+
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="flowers or slides (drawn), flowers102 or ants-bees (photos), or a folder of folders."
+        ),
+    ],
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Where published photos are, or go.")] = None,
+    backbone: Annotated[
+        str, typer.Option(metavar="NAME", help="embedded, a torchvision name, or timm/NAME.")
+    ] = "embedded",
+    weights: Annotated[
+        str | None, typer.Option(metavar="W", help="DEFAULT, a name of official weights, or a file; none for random.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(STRATEGIES)}.")] = "fine-tuning",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pictures.", show_default=False)] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate.", show_default="the strategy's own")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 32,
+    image_size: Annotated[
+        int | None, typer.Option(min=8, help="Side of the pictures in pixels.", show_default="the weights' own")
+    ] = None,
+    few: Annotated[int | None, typer.Option(min=1, help="Use only so many training pictures a class.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another head and order.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="A folder for checkpoint and trained model.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
+) -> None:
+    """Transfer a network to your pictures.
+
+    A folder holds one folder per class, or train, val and perhaps test folders that do. Without --out nothing is kept.
+    """
+    if resume and out is None:
+        raise typer.BadParameter("--resume needs --out, the folder of the run to go on with")
+    options = Options(
+        data=data,
+        root=None if root is None else str(root),
+        backbone=backbone,
+        weights=weights,
+        strategy=strategy,
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        image_size=image_size,
+        few=few,
+        seed=seed,
+    )
+    try:
+        result = train(options, assemble(options), out, resume)
+    except KeyboardInterrupt as stop:
+        hint = "nothing was kept" if out is None else "the same command with --resume goes on from there"
+        typer.echo(f"{stop or 'stopped'}; {hint}", err=True)
+        raise typer.Exit(130) from stop
+    typer.echo(json.dumps(result) if as_json else describe(result, out))
+
+
+def train(options: Options, parts: Assembly, out: Path | None, resume: bool) -> dict[str, Any]:
+    """Train, evaluate, and put the outcome into the run's folder."""
+    import time
+
+    from helpers.evaluation import evaluate
+    from helpers.training import fit as run_strategy
+
+    started = time.perf_counter()
+    run = run_strategy(
+        parts.model,
+        parts.task,
+        parts.phases,
+        recipe=parts.recipe,
+        loaders=parts.loaders,
+        out=out,
+        resume=resume,
+        **options.training,
+    )
+    seconds = time.perf_counter() - started
+    test = parts.loaders.test
+    scores = None if test is None else evaluate(parts.model, test, precision=run.precision)
+    parameters = list(parts.model.parameters())
+    result = options.to_dict() | {
+        "task": parts.task.name,
+        "classes": len(parts.task.classes),
+        "train_images": len(parts.task.train),
+        "val_accuracy": run.val_accuracy,
+        "test_accuracy": None if scores is None else scores.accuracy,
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "total_parameters": sum(p.numel() for p in parameters),
+        "train_seconds": round(seconds, 3),
+        "images_per_second": round(run.images_seen / seconds, 1),
+        "precision": run.precision,
+    }
+    if out is not None:
+        write_summary(out, result)
+    return result
+
+
+def describe(result: dict[str, Any], out: Path | None) -> str:
+    """The outcome in a line or two."""
+    test = "" if result["test_accuracy"] is None else f", test accuracy {result['test_accuracy']:.1%}"
+    line = (
+        f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
+        f"{result['train_seconds']:.1f} s"
+    )
+    return line if out is None else f"{line}\npython -m helpers predict {out} PHOTO"
