@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from helpers.drawn import scenery
-from helpers.drawn.canvas import Array, Patches, Stamps, check, develop, dice, joined, oklch, render
+from helpers.drawn.canvas import Array, Numbers, check, develop, dice, near, oklch
 from helpers.drawn.species import COLOURS, TABLE, Species
+from helpers.drawn.stamps import Layer, Scene, draw_all, stamps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,136 +38,116 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
     Raises:
         HelpersError: for a label that is no species, a size under 16 or a negative seed.
     """
-    import torch
-
     labels = check(labels, len(SPECIES), size, seed)
-    pictures = np.empty((len(labels), 3, size, size), np.uint8)
-    for i, label in enumerate(labels):
-        pictures[i] = _picture(TABLE[label], dice(seed, i, label, _STREAM), size)
-    return torch.from_numpy(pictures)
+    return draw_all(labels, size, lambda i, label: _scene(TABLE[label], dice(seed, i, label, _STREAM), size))
 
 
-def _picture(species: Species, rng: np.random.Generator, size: int) -> np.ndarray:
-    picture = scenery.backdrop(rng, size)
+def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:
     turn, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 0.95)
-    flat = np.sqrt(1 - height * height)
-    sun = np.array([flat * np.cos(turn), flat * np.sin(turn), height])
+    low = np.sqrt(1 - height * height)
+    sun = np.array([low * np.cos(turn), low * np.sin(turn), height])
+    ground = scenery.backdrop(rng, size)
     centres, radii = _places(rng)
-    scenery.stems(rng, species.leaf, centres, radii, sun, size, picture)
+    layers = scenery.behind(rng) + scenery.stems(rng, species.leaf, centres, radii, sun)
     colours = _colours(species, rng)
-    heads = [_head(species, rng, centre, radius, colours, sun) for centre, radius in zip(centres, radii, strict=True)]
-    petals = render(species.petal, joined(head[0] for head in heads), size)
-    discs = render(species.disc, joined(head[1] for head in heads), size)
-    start = 0
-    for flower, head in enumerate(heads):
-        behind, total = head[2], len(head[0].at)
-        for k in range(start, start + behind):
-            petals.lay(picture, k)
-        discs.lay(picture, flower)
-        for k in range(start + behind, start + total):
-            petals.lay(picture, k)
-        start += total
-    if rng.random() < 0.3:
-        scenery.in_front(rng, size, picture)
-    scenery.dapple(rng, size, picture)
-    return develop(picture, rng)
+    for centre, radius in zip(centres, radii, strict=True):
+        layers += _head(species, rng, centre, radius, colours, sun)
+    if rng.random() < 0.2:
+        layers.append(scenery.in_front(rng))
+
+    def finish(picture: Array) -> NDArray[np.uint8]:
+        scenery.dapple(rng, picture)
+        return develop(picture, rng)
+
+    return Scene(ground, layers, finish)
 
 
-def _places(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _places(rng: np.random.Generator) -> tuple[Numbers, Numbers]:
     """Centres (K, 2) and radii (K,) of one to four flowers, the farthest (smallest) first."""
     count = 1 + int(np.searchsorted([0.55, 0.8, 0.93], rng.random()))
-    radii = rng.uniform(0.24, 0.42) * np.array([1.0, *rng.uniform(0.45, 0.8, 3)])[:count]
+    radii = rng.uniform(0.29, 0.43) * np.array([1.0, *rng.uniform(0.45, 0.8, 3)])[:count]
     centres = np.concatenate([rng.uniform(0.36, 0.64, (1, 2)), rng.uniform(0.08, 0.92, (3, 2))])[:count]
     away = centres[1:] - centres[0]
     distance = np.hypot(away[:, 0], away[:, 1])[:, None] + 1e-6
-    wanted = np.maximum(distance, 0.75 * (radii[0] + radii[1:, None]))
-    centres[1:] = centres[0] + away / distance * wanted
+    centres[1:] = centres[0] + away / distance * np.maximum(distance, 0.75 * (radii[0] + radii[1:, None]))
     return centres[::-1].copy(), radii[::-1].copy()
 
 
-def _colours(species: Species, rng: np.random.Generator) -> np.ndarray:
-    """Base, tip and mark colour of this picture's flowers, linear RGB (3, 3)."""
-    chances = np.array([2.0] + [1.0] * (len(species.colours) - 1))
-    name = species.colours[int(np.searchsorted(np.cumsum(chances / chances.sum())[:-1], rng.random()))]
-    l, c, h = COLOURS[name]
-    l, c, h = l + rng.uniform(-0.07, 0.05), c * rng.uniform(0.7, 1.15), h + rng.uniform(-14, 14)
+def _colours(species: Species, rng: np.random.Generator) -> Numbers:
+    """Base, tip and mark colour of this picture's flowers, linear RGB (3, 3); the first colour is twice as common."""
+    kinds = len(species.colours)
+    name = species.colours[max(int(rng.random() * (kinds + 1)) - 1, 0)]
+    lightness, chroma, hue = np.array(COLOURS[name]) + rng.uniform([-0.07, -0.03, -14], [0.05, 0.03, 14])
     shift = rng.uniform(-0.10, 0.10)
-    base, tip = oklch(l - shift, c * (1 + shift), h), oklch(l + shift, c * (1 - shift), h + 60 * shift)
-    mark = scenery.shade_of(rng, COLOURS[species.mark], 0.6)
-    return np.stack([base, tip, mark])
+    tip = (lightness + shift, chroma * (1 - shift), hue + 60 * shift)
+    if species.tip:
+        tip = COLOURS[species.tip]
+    petal = oklch([(lightness - shift, chroma * (1 + shift), hue), tip])
+    return np.concatenate([petal, near(rng, [COLOURS[species.mark]], 0.6)])
 
 
-def _turned(vectors: np.ndarray, tilt: float, about: float) -> np.ndarray:
-    """Vectors (..., 3) turned by `tilt` about a line in the picture's plane at angle `about`."""
-    axis = np.array([np.cos(about), np.sin(about), 0.0])
-    along = (vectors @ axis)[..., None] * axis
-    return along + np.cos(tilt) * (vectors - along) + np.sin(tilt) * np.cross(axis, vectors)
+def _turn(tilt: float, about: float) -> Numbers:
+    """The rotation (3, 3) by `tilt` about a line in the picture's plane at angle `about` (Rodrigues)."""
+    x, y, cos, sin = np.cos(about), np.sin(about), np.cos(tilt), np.sin(tilt)
+    rest = 1 - cos
+    return np.array(
+        [
+            [cos + x * x * rest, x * y * rest, y * sin],
+            [x * y * rest, cos + y * y * rest, -x * sin],
+            [-y * sin, x * sin, cos],
+        ]
+    )
 
 
 def _head(
-    species: Species, rng: np.random.Generator, centre: np.ndarray, radius: float, colours: np.ndarray, sun: np.ndarray
-) -> tuple[Stamps, Stamps, int]:
-    """One flower: its petals from back to front, its disc, and how many petals lie behind the disc."""
-    tilt, about = np.deg2rad(58) * rng.random() ** 0.8, rng.uniform(0, 2 * np.pi)
+    species: Species, rng: np.random.Generator, centre: Numbers, radius: float, colours: Numbers, sun: Numbers
+) -> list[Layer]:
+    """One flower: petals behind the disc, the disc, petals before it."""
+    turn = _turn(np.deg2rad(50) * rng.random(), rng.uniform(0, 2 * np.pi))
     count, layers = species.count, species.layers
-    layer = np.repeat(np.arange(layers), count)
+    ring = np.repeat(np.arange(layers), count)
     pitch = 2 * np.pi / count
-    jitter = rng.uniform(-1, 1, (5, layers * count))
-    angle = (
-        rng.uniform(0, 2 * np.pi) + pitch * (np.arange(layers * count) % count + 0.5 * layer) + 0.13 * pitch * jitter[0]
-    )
-    rise = np.deg2rad(species.rise + rng.uniform(-8, 10) + 9 * layer + 4 * jitter[1])
-    length = radius * (1 - 0.6 * layer / max(layers, 2)) * (1 + 0.06 * jitter[2])
-    cos, sin, zero = np.cos(angle), np.sin(angle), np.zeros(layers * count)
-    along = _turned(np.stack([cos * np.cos(rise), sin * np.cos(rise), np.sin(rise)], -1), tilt, about)
-    across = _turned(np.stack([-sin, cos, zero], -1), tilt, about)
-    normal = np.cross(along, across)
-    frame = np.stack([along[:, :2] * length[:, None], across[:, :2] * (length * (1 + 0.1 * jitter[3]))[:, None]], -1)
-    frame = _at_least(frame, 0.16)
-    facing = normal @ sun
-    light = np.stack(
-        [0.4 + 0.85 * np.where(facing > 0, facing, -0.45 * facing), -0.7 * (along @ sun), -0.7 * (across @ sun)], -1
-    )
-    light *= (1 - 0.08 * layer / layers)[:, None]
-    front = (normal[:, 2] < 0.12) & (along[:, 2] > 0)
-    order = np.lexsort((along[:, 2] + 0.05 * jitter[4], front, layer))
-    order = order[np.argsort(front[order], kind="stable")]
-    full = np.ones(layers * count)
-    petals = Stamps(
-        np.tile(centre, (layers * count, 1)),
-        frame,
-        np.tile(colours, (layers * count, 1, 1)),
-        light,
-        0.12 * jitter[3],
-        0.4 * full,
-        0 * full,
-    )
-    petals = Stamps(*(part[order] for part in petals))
-    return petals, _disc(species, rng, centre, radius, tilt, about, sun), int((~front).sum())
+    jitter = rng.uniform(-1, 1, (6, layers * count))
+    angle = rng.uniform(0, 2 * np.pi) + pitch * (np.arange(layers * count) % count + 0.5 * ring + 0.13 * jitter[0])
+    rise = np.deg2rad(species.rise + rng.uniform(-8, 10) + 9 * ring + 4 * jitter[1])
+    length = radius * (1 - 0.6 * ring / max(layers, 2)) * (1 + 0.06 * jitter[2])
+    cos, sin, low, high = np.cos(angle), np.sin(angle), np.cos(rise), np.sin(rise)
+    along = turn @ np.array([cos * low, sin * low, high])
+    across = turn @ np.array([-sin, cos, 0 * cos])
+    normal = turn @ np.array([-cos * high, -sin * high, low])
+    frame = np.stack([along[:2] * length, across[:2] * length * (1 + 0.1 * jitter[3])], 1)
+    facing = sun @ normal
+    light = np.stack([0.4 + 0.85 * np.maximum(facing, -0.45 * facing), -0.7 * (sun @ along), -0.7 * (sun @ across)], -1)
+    light *= (1 + 0.06 * jitter[5] - 0.08 * ring / layers)[:, None]
+    front = (normal[2] < 0.12) & (along[2] > 0)
+    order = np.lexsort((along[2] + 0.05 * jitter[4], ring, front))
+    petals = stamps(
+        species.petal, np.tile(centre, (len(ring), 1)), _not_too_thin(frame).transpose(2, 0, 1), colours, light,
+        bend=0.12 * jitter[3], shadow=0.4,
+    )  # fmt: skip
+    rows, back = petals.rows[order], int(len(ring) - front.sum())
+    disc = _disc(species, rng, centre, radius, turn, sun)
+    return [Layer(species.petal, rows[:back]), disc, Layer(species.petal, rows[back:])]
 
 
-def _at_least(frame: np.ndarray, thinnest: float) -> np.ndarray:
-    """Frames (K, 2, 2) seen edge-on, widened so that a petal keeps a visible thickness."""
-    u, s, vt = np.linalg.svd(frame)
-    return (u * np.maximum(s, thinnest * s[:, :1])[:, None, :]) @ vt
+def _not_too_thin(frame: Numbers) -> Numbers:
+    """Frames (2, 2, K) seen edge-on, widened so that a petal keeps a visible thickness."""
+    (ax, bx), (ay, by) = frame
+    length = np.hypot(ax, ay) + 1e-6
+    across = (ax * by - ay * bx) / length
+    missing = np.where(across < 0, -1, 1) * np.maximum(0.16 * np.hypot(bx, by) - np.abs(across), 0)
+    return np.array([[ax, bx - missing * ay / length], [ay, by + missing * ax / length]])
 
 
 def _disc(
-    species: Species,
-    rng: np.random.Generator,
-    centre: np.ndarray,
-    radius: float,
-    tilt: float,
-    about: float,
-    sun: np.ndarray,
-) -> Stamps:
+    species: Species, rng: np.random.Generator, centre: Numbers, radius: float, turn: Numbers, sun: Numbers
+) -> Layer:
     across = 2 * radius * species.disc_size * rng.uniform(0.85, 1.15)
     spin = rng.uniform(0, 2 * np.pi)
-    plane = np.array([[np.cos(spin), np.sin(spin), 0.0], [-np.sin(spin), np.cos(spin), 0.0], [0.0, 0.0, 1.0]])
-    first, second, up = _turned(plane, tilt, about)
-    frame = np.stack([first[:2], second[:2]], -1)[None] * across
-    colours = np.stack([scenery.shade_of(rng, COLOURS[name], 0.7) for name in species.disc_colours])
+    cos, sin = np.cos(spin), np.sin(spin)
+    first, second, up = (turn @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])).T
+    frame = np.stack([first[:2], second[:2]], -1) * across
+    colours = near(rng, [COLOURS[name] for name in species.disc_colours], 0.7)
     light = np.array([[0.4 + 0.8 * max(up @ sun, 0.15), -0.5 * (first @ sun), -0.5 * (second @ sun)]])
     lift = (0.15 if species.disc.kind == "florets" else 0.5) * across * up[:2]
-    at = (centre + lift - 0.5 * frame[0, :, 0])[None]
-    return Stamps(at, frame, colours[None], light, np.zeros(1), np.full(1, 0.45), np.zeros(1))
+    return stamps(species.disc, (centre + lift - 0.5 * frame[:, 0])[None], frame[None], colours, light, shadow=0.45)

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-MARGIN = 0.14
+MARGIN = 0.09
+CHANNELS = 8  # six are used; rows of 32 bytes are fetched much faster than rows of 24
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 Grid = NDArray[np.float64]
 
@@ -32,8 +33,9 @@ class Petal:
         frill: height of waves along the edge.
         gradient: where along the petal the tip colour begins and is reached.
         rim: width of a rim in the tip colour (0: none).
-        mark: pattern in the mark colour: "", "blotch", "stripe", "spots", "lines" or "ring".
+        mark: pattern in the mark colour: "", "blotch", "stripe", "spots" or "lines".
         veins: depth of the veins.
+        pinnate: veins branch off a midrib, as in a leaf, instead of fanning out from the base.
         cup: slope of the petal along its axis: positive like a bowl, negative bent back.
         fold: slope across: positive like a gutter, negative like a ridge.
     """
@@ -50,6 +52,7 @@ class Petal:
     rim: float = 0.0
     mark: str = ""
     veins: float = 0.15
+    pinnate: bool = False
     cup: float = 0.5
     fold: float = 0.3
 
@@ -81,13 +84,15 @@ Shape = Petal | Disc
 
 @lru_cache(maxsize=512)
 def table(shape: Shape, cells: int) -> NDArray[np.float32]:
-    """The shape's table (cells * cells, 6), float32, rows along u; coarse ones are averages of finer ones."""
+    """The shape's table (cells * cells, 8), float32, rows along u; coarse ones are averages of finer ones."""
     if cells < 128:
-        fine = table(shape, 2 * cells).astype(np.float64).reshape(cells, 2, cells, 2, 6)
+        fine = table(shape, 2 * cells).astype(np.float64).reshape(cells, 2, cells, 2, CHANNELS)
         values = (fine[:, 0, :, 0] + fine[:, 1, :, 0] + fine[:, 0, :, 1] + fine[:, 1, :, 1]) / 4
     else:
         values = _petal_table(shape, cells) if isinstance(shape, Petal) else _disc_table(shape, cells)
-    return np.ascontiguousarray(values.reshape(cells * cells, 6), dtype=np.float32)
+    rows = np.zeros((cells * cells, CHANNELS), np.float32)
+    rows[:, : values.shape[-1]] = values.reshape(cells * cells, -1)
+    return rows
 
 
 def ramp(value: Grid, start: float, end: float) -> Grid:
@@ -146,9 +151,7 @@ def _petal_table(petal: Petal, cells: int) -> Grid:
     tip = ramp(u, *petal.gradient)
     if petal.rim:
         tip = np.maximum(tip, 1 - ramp(distance, 0.4 * petal.rim, petal.rim))
-    fan = np.abs(np.sin(np.pi * np.clip(side, 0, 1.2) * 4.0)) ** 6
-    veins = (1 - fan) ** 6 * ramp(u, 0.05, 0.3) * (1 - ramp(u, 0.75, 1.0))
-    streaks = np.sin(side * 23) + np.sin(side * 41 + 5 * u) + np.sin(side * 67 - 3 * u)
+    veins, streaks = _veins(petal, u, v, side)
     shade = (1 - petal.veins * veins) * (1 + 0.18 * petal.veins * streaks * ramp(u, 0, 0.4))
     shade = shade * (0.62 + 0.38 * ramp(u, 0.0, 0.4)) * (0.9 + 0.1 * ramp(distance, 0, 0.05))
     along = petal.cup * (1.3 * u - 0.45)
@@ -159,16 +162,25 @@ def _petal_table(petal: Petal, cells: int) -> Grid:
     return np.concatenate([left, right], 1)
 
 
+def _veins(petal: Petal, u: Grid, v: Grid, side: Grid) -> tuple[Grid, Grid]:
+    """Veins (0 to 1) and the fine streaks between them (about -3 to 3)."""
+    if petal.pinnate:
+        wave = np.abs(np.sin(np.pi * (9 * u - 3.2 * np.abs(v) / petal.width))) ** 10 * ramp(side, 1.1, 0.6)
+        midrib = np.exp(-((v / (0.07 * petal.width)) ** 2))
+        return np.maximum(0.8 * wave, midrib), np.sin(60 * u - 20 * side)
+    fan = np.abs(np.sin(np.pi * np.clip(side, 0, 1.2) * 4.0)) ** 6
+    veins = (1 - fan) ** 6 * ramp(u, 0.05, 0.3) * (1 - ramp(u, 0.75, 1.0))
+    return veins, np.sin(side * 23) + np.sin(side * 41 + 5 * u) + np.sin(side * 67 - 3 * u)
+
+
 def _mark(petal: Petal, u: Grid, v: Grid, side: Grid) -> Grid:
     if petal.mark == "blotch":
         return 1 - ramp(u + 0.08 * np.abs(side), 0.36, 0.5)
     if petal.mark == "stripe":
         return np.exp(-((side / 0.24) ** 2)) * (1 - ramp(u, 0.7, 0.95))
     if petal.mark == "lines":
-        lines = np.abs(np.cos(np.pi * side * 3.0)) ** 5
-        return lines * (1 - ramp(u + 0.25 * side**2, 0.45, 0.72))
-    if petal.mark == "ring":
-        return ramp(u, 0.3, 0.38) * (1 - ramp(u, 0.52, 0.62))
+        lines = np.abs(np.cos(np.pi * side * 2.5)) ** 4
+        return lines * (1 - ramp(u + 0.25 * side**2, 0.55, 0.85))
     spots = np.zeros(u.shape)
     if petal.mark == "spots":
         for n in range(1, 34):

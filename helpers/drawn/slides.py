@@ -7,34 +7,52 @@ share their stains and differ in texture: how many nuclei there are, their size 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from helpers.drawn.canvas import Array, Stamps, check, dice, field, oklch, render
+from helpers.drawn.canvas import Array, Numbers, check, dice, field, oklch
 from helpers.drawn.scenery import flat
 from helpers.drawn.shapes import Petal
+from helpers.drawn.stamps import Layer, Scene, draw_all
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CLASSES: tuple[str, ...] = ("orderly", "inflamed", "fibrous", "irregular")
 _STREAM = 2
-_NUCLEUS = Petal(width=0.5, claw=0.5, blunt=0.67, point=0.5, veins=0.0, cup=0.2, fold=0.2, gradient=(0.2, 1.4))
-_DENTED = Petal(
-    width=0.46,
-    claw=0.5,
-    blunt=0.8,
-    point=0.5,
-    notch=0.2,
-    frill=0.08,
-    mark="spots",
-    veins=0.0,
-    cup=0.2,
-    fold=0.2,
-    gradient=(0.2, 1.4),
+_SMOOTH = Petal(width=0.5, claw=0.5, blunt=0.67, point=0.5, veins=0.0, cup=0.25, fold=0.2, gradient=(0.1, 1.2))
+_DENTED = Petal(0.46, 0.5, 0.9, 0.5, notch=0.12, frill=0.03, mark="spots", veins=0.0, cup=0.3, fold=0.3)
+_ABOVE = np.array([0.0, 0.0, 0.7])
+
+
+class _Kind(NamedTuple):
+    """What tells a kind of tissue from the others; ranges are (least, most)."""
+
+    name: str
+    glands: tuple[float, float]  # how many
+    strands: tuple[float, float]  # how strongly the ground is banded
+    loose: tuple[float, float]  # nuclei between the glands
+    length: tuple[float, float]  # of loose nuclei, in picture widths
+    plump: tuple[float, float]  # width of loose nuclei over their length
+    order: float  # 1: equal, aligned nuclei in the glands; 0: none of it
+
+
+_KINDS = (
+    _Kind("orderly", (1.5, 5), (0.05, 0.25), (8, 32), (0.045, 0.08), (0.3, 0.6), 1.0),
+    _Kind("inflamed", (0, 4), (0.05, 0.25), (90, 220), (0.03, 0.042), (0.85, 1.0), 1.0),
+    _Kind("fibrous", (0, 4), (0.55, 1.0), (16, 50), (0.06, 0.11), (0.14, 0.3), 0.9),
+    _Kind("irregular", (1.5, 5), (0.05, 0.25), (16, 50), (0.055, 0.12), (0.5, 1.0), 0.0),
 )
-_SUN = np.array([0.0, 0.0, 0.7])
+CLASSES: tuple[str, ...] = tuple(kind.name for kind in _KINDS)
+
+
+class _Stain(NamedTuple):
+    """Colours of one slide, linear RGB (3,)."""
+
+    ground: Numbers
+    pale: Numbers
+    nuclei: Numbers
 
 
 def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
@@ -51,134 +69,103 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
     Raises:
         HelpersError: for a label that is no class, a size under 16 or a negative seed.
     """
-    import torch
-
     labels = check(labels, len(CLASSES), size, seed)
-    pictures = np.empty((len(labels), 3, size, size), np.uint8)
-    for i, label in enumerate(labels):
-        pictures[i] = _picture(CLASSES[label], dice(seed, i, label, _STREAM), size)
-    return torch.from_numpy(pictures)
+    return draw_all(labels, size, lambda i, label: _scene(_KINDS[label], dice(seed, i, label, _STREAM), size))
 
 
-def _picture(kind: str, rng: np.random.Generator, size: int) -> np.ndarray:
-    hue = rng.uniform(-22, 22)
-    pink = oklch(rng.uniform(0.72, 0.86), rng.uniform(0.05, 0.13), 350 + hue)
-    pale = oklch(rng.uniform(0.88, 0.96), rng.uniform(0.01, 0.05), 340 + hue)
-    blue = oklch(rng.uniform(0.34, 0.5), rng.uniform(0.08, 0.16), 295 + hue)
-    picture = pink[:, None, None] + field(rng, 6, 6, size)[None] * (pale - pink)[:, None, None]
-    picture = picture.astype(np.float32)
-    strands = {"orderly": 0.25, "inflamed": 0.2, "fibrous": 0.9, "irregular": 0.25}[kind]
-    grain = rng.uniform(0, np.pi)
-    _strands(rng, size, picture, pink * 0.75, strands * rng.uniform(0.6, 1.0), grain)
-    glands = {
-        "orderly": 3 + rng.random() * 3,
-        "inflamed": rng.random() * 3,
-        "fibrous": rng.random() * 2,
-        "irregular": 2 + rng.random() * 3,
-    }[kind]
-    for _ in range(int(glands)):
-        _gland(kind, rng, size, picture, pale, pink, blue)
-    loose = {"orderly": 14, "inflamed": 170, "fibrous": 22, "irregular": 24}[kind] * rng.uniform(0.6, 1.2)
-    _scattered(kind, rng, size, picture, blue, int(loose), grain)
-    return _lamp(rng, picture)
+def _scene(kind: _Kind, rng: np.random.Generator, size: int) -> Scene:
+    hue, light = rng.uniform(-24, 24), rng.uniform(-0.06, 0.04)
+    colours = [
+        (0.78 + light, rng.uniform(0.05, 0.14), 350 + hue),
+        (0.92 + light, rng.uniform(0.01, 0.05), 340 + hue),
+        (rng.uniform(0.33, 0.5), rng.uniform(0.08, 0.17), 295 + hue),
+    ]
+    stain = _Stain(*oklch(colours))
+    zoom, grain = rng.uniform(0.85, 1.25), rng.uniform(0, np.pi)
+    ground = _ground(rng, size, stain, rng.uniform(*kind.strands), grain, zoom)
+    blur = 0.012 * rng.random() ** 2
+    layers = _loose(kind, rng, stain, grain, zoom, blur, 0.5)
+    for _ in range(round(rng.uniform(*kind.glands))):
+        layers += _gland(kind, rng, stain, zoom, blur)
+    layers += _loose(kind, rng, stain, grain, zoom, blur, 0.5)
+    return Scene(ground, layers, lambda picture: _lamp(rng, picture))
 
 
-def _strands(
-    rng: np.random.Generator, size: int, picture: Array, colour: np.ndarray, depth: float, angle: float
-) -> None:
-    """Wavy fibres: bands of a warped ramp, in place."""
+def _ground(rng: np.random.Generator, size: int, stain: _Stain, depth: float, angle: float, zoom: float) -> Array:
+    """Stained ground with wavy fibres: bands of a warped ramp; float32 (3, size, size)."""
+    base, pale = stain.ground.astype(np.float32)[:, None, None], stain.pale.astype(np.float32)[:, None, None]
+    picture = base + field(rng, 6, 6, size) * (pale - base)
     place = (np.arange(size) + 0.5) / size
-    warp = 0.55 * field(rng, 4, 4, size) + 0.12 * field(rng, 9, 9, size)
-    phase = (np.cos(angle + np.pi / 2) * place[None] + np.sin(angle + np.pi / 2) * place[:, None] + warp) * rng.uniform(
-        7, 13
-    )
+    warp = 0.5 * field(rng, 4, 4, size) + 0.10 * field(rng, 9, 9, size)
+    phase = (warp + (-np.sin(angle) * place + np.cos(angle) * place[:, None])) * rng.uniform(8, 14) / zoom
     wave = np.abs(2 * (phase - np.floor(phase)) - 1).astype(np.float32)
-    band = wave * wave * (3 - 2 * wave) * (0.4 + 0.6 * field(rng, 10, 10, size)) * np.float32(depth)
-    picture += band * (colour.astype(np.float32)[:, None, None] - picture)
+    band = wave * wave * (3 - 2 * wave) * (0.35 + 0.65 * field(rng, 10, 10, size)) * np.float32(depth)
+    picture += band * (base * np.float32(0.5) - picture)
+    return picture
 
 
-def _gland(
-    kind: str, rng: np.random.Generator, size: int, picture: Array, pale: np.ndarray, pink: np.ndarray, blue: np.ndarray
-) -> None:
-    """A gland: a pale hollow, a ring of cells around it, their nuclei towards the outside."""
-    centre, radius = rng.random(2), rng.uniform(0.14, 0.24)
-    aspect, turn = rng.uniform(0.7, 1.0), rng.uniform(0, np.pi)
-    for scale, colour in ((2.0, pink * 0.8), (1.0, pale)):
-        long, wide = np.array([radius * scale]), np.array([radius * scale * aspect])
-        at = centre - 0.5 * long * np.array([np.cos(turn), np.sin(turn)])
-        _lay(
-            rng,
-            _NUCLEUS,
-            flat(at[None], np.array([turn]), long, wide, np.stack([colour] * 3)[None], _SUN, shadow=0.1),
-            size,
-            picture,
-        )
-    wild = kind == "irregular"
-    count = int(rng.uniform(15, 21) * (1.25 if wild else 1))
-    around = 2 * np.pi * (np.arange(count) + (0.8 if wild else 0.15) * rng.random(count)) / count
-    far = 0.78 * radius * (1 + (0.35 if wild else 0.06) * rng.uniform(-1, 1, count))
+def _gland(kind: _Kind, rng: np.random.Generator, stain: _Stain, zoom: float, blur: float) -> list[Layer]:
+    """A gland: a wall of cells around a pale hollow, their nuclei towards the outside."""
+    centre, radius = rng.uniform(-0.05, 1.05, 2), zoom * rng.uniform(0.12, 0.22)
+    aspect, turn = rng.uniform(0.6, 1.0), rng.uniform(0, np.pi)
+    long = 2 * radius * np.array([1.0, rng.uniform(0.35, 0.58)])
+    heading = np.array([np.cos(turn), np.sin(turn)])
+    tones = np.stack([stain.ground * 0.72, stain.pale])
+    walls = flat(
+        _SMOOTH, centre - 0.5 * long[:, None] * heading, np.full(2, turn), long, long * aspect,
+        np.stack([tones, tones * 1.06, tones], 1), _ABOVE, shadow=0.12, blur=blur + 0.01,
+    )  # fmt: skip
+    wild = 1 - kind.order
+    count = int(rng.uniform(15, 22) * (1 + 0.3 * wild))
+    around = 2 * np.pi * (np.arange(count) + (0.15 + 0.65 * wild) * rng.random(count)) / count
+    far = 0.76 * radius * (1 + (0.06 + 0.26 * wild) * rng.uniform(-1, 1, count))
     offset = np.stack([far * np.cos(around), far * aspect * np.sin(around)], -1)
-    spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    long = rng.uniform(0.05, 0.11, count) if wild else rng.uniform(0.052, 0.06, count)
-    angle = around + turn + (rng.uniform(-1.2, 1.2, count) if wild else rng.uniform(-0.12, 0.12, count))
-    _nuclei(rng, size, picture, centre + offset @ spin, angle, long, (0.55, 1.1) if wild else (0.55, 0.65), blue, wild)
+    spin = np.array([heading, [-heading[1], heading[0]]])
+    length = zoom * (0.056 + (0.005 + 0.028 * wild) * rng.uniform(-1, 1, count))
+    angle = around + turn + (0.12 + 1.1 * wild) * rng.uniform(-1, 1, count)
+    plump = rng.uniform(0.5, 0.65 + 0.45 * wild, count)
+    at = centre + np.sum(offset[:, :, None] * spin, 1)
+    return [walls, _nuclei(rng, at, angle, length, plump, stain, wild, blur)]
 
 
-def _scattered(
-    kind: str, rng: np.random.Generator, size: int, picture: Array, blue: np.ndarray, count: int, grain: float
-) -> None:
-    """Nuclei between the glands: sparse, or a crowd of small dark ones, or thin ones along the strands."""
-    at = rng.random((count, 2)) * 1.1 - 0.05
-    if kind == "inflamed":
-        heart = rng.random((3, 2))[(rng.random(count) * 3).astype(int)]
-        at = np.where(rng.random((count, 1)) < 0.6, heart + rng.uniform(-0.3, 0.3, (count, 2)), at)
-        _nuclei(
-            rng,
-            size,
-            picture,
-            at,
-            rng.uniform(0, np.pi, count),
-            rng.uniform(0.03, 0.04, count),
-            (0.9, 1.0),
-            blue * 0.6,
-            False,
-        )
-    else:
-        angle = grain + rng.uniform(-0.35, 0.35, count)
-        thin = (0.14, 0.22) if kind == "fibrous" else (0.25, 0.4)
-        _nuclei(rng, size, picture, at, angle, rng.uniform(0.06, 0.1, count), thin, blue, False)
+def _loose(
+    kind: _Kind, rng: np.random.Generator, stain: _Stain, grain: float, zoom: float, blur: float, share: float
+) -> list[Layer]:
+    """Nuclei between the glands, `share` of them, partly in clusters."""
+    count = int(share * rng.uniform(*kind.loose) / zoom**2)
+    at = rng.uniform(-0.05, 1.05, (count, 2))
+    heart = rng.random((3, 2))[(rng.random(count) * 3).astype(int)]
+    at = np.where(rng.random((count, 1)) < 0.5, heart + rng.uniform(-0.3, 0.3, (count, 2)), at)
+    angle = grain + rng.uniform(-0.4, 0.4, count)
+    length, plump = zoom * rng.uniform(*kind.length, count), rng.uniform(*kind.plump, count)
+    return [_nuclei(rng, at, angle, length, plump, stain, 1 - kind.order, blur)]
 
 
 def _nuclei(
     rng: np.random.Generator,
-    size: int,
-    picture: Array,
-    at: np.ndarray,
-    angle: np.ndarray,
-    long: np.ndarray,
-    plump: tuple[float, float],
-    blue: np.ndarray,
-    wild: bool,
-) -> None:
-    count = len(angle)
-    depth = rng.uniform(0.5, 1.5, count) if wild else rng.uniform(0.85, 1.15, count)
-    colours = blue * depth[:, None, None] * np.array([1.0, 1.5, 0.5])[None, :, None]
-    middle = at - 0.5 * long[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-    stamps = flat(middle, angle, long, long * rng.uniform(*plump, count), colours, _SUN, shadow=0.15)
-    _lay(rng, _DENTED if wild else _NUCLEUS, stamps, size, picture)
+    at: Numbers,
+    angle: Numbers,
+    length: Numbers,
+    plump: Numbers,
+    stain: _Stain,
+    wild: float,
+    blur: float,
+) -> Layer:
+    """Nuclei centred on `at` (K, 2); wild ones are dented, speckled and unevenly stained."""
+    depth = 1 + (0.15 + 0.35 * wild) * rng.uniform(-1, 1, len(at))
+    colours = stain.nuclei * depth[:, None, None] * np.array([[0.85], [1.4], [0.5]])
+    start = at - 0.5 * length[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+    shape = _DENTED if wild > 0.5 else _SMOOTH
+    return flat(shape, start, angle, length, length * plump, colours, _ABOVE, shadow=0.2, blur=blur)
 
 
-def _lay(rng: np.random.Generator, shape: Petal, stamps: Stamps, size: int, picture: Array) -> None:
-    blur = np.full(len(stamps.at), 0.006 * rng.random())
-    render(shape, stamps._replace(blur=blur), size).lay(picture)
-
-
-def _lamp(rng: np.random.Generator, picture: Array) -> np.ndarray:
-    """The microscope's uneven light, the camera's noise, and bytes."""
+def _lamp(rng: np.random.Generator, picture: Array) -> NDArray[np.uint8]:
+    """The microscope's uneven light, gamma 2, the camera's noise, and bytes."""
     size = picture.shape[-1]
-    gain = rng.uniform(0.75, 1.1) * (1 + rng.uniform(-0.08, 0.08, 3))
+    gain = rng.uniform(0.8, 1.15) * (1 + rng.uniform(-0.08, 0.08, 3))
     picture *= gain.astype(np.float32)[:, None, None]
-    picture *= 1 - np.float32(rng.uniform(0.05, 0.5)) * field(rng, 2, 3, size)
-    np.sqrt(np.maximum(picture, 0), out=picture)
-    picture += np.float32(rng.uniform(0, 0.05)) * (field(rng, 64, 64, size) - np.float32(0.5))
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    picture *= 1 - np.float32(rng.uniform(0.05, 0.45)) * field(rng, 2, 3, size)
+    np.sqrt(picture, out=picture)
+    picture *= np.float32(255)
+    picture += np.float32(rng.uniform(0, 12)) * (field(rng, 64, 64, size) - np.float32(0.5)) + np.float32(0.5)
+    return np.clip(picture, 0, 255).astype(np.uint8)
