@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from helpers.errors import HelpersError
-
 
 def draw(
     what: Annotated[Literal["flowers", "slides", "source"], typer.Argument(metavar="flowers|slides|source")],
@@ -21,24 +19,7 @@ def draw(
 
     Invented flowers (the near target), microscope slides (the far target), or what the embedded backbone learned from.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HelpersError(f"{out} is not an empty folder; choose another one")
-    from PIL import Image
+    from helpers.drawn.sheets import write_folder
 
-    if what == "flowers":
-        from helpers.drawn.flowers import SPECIES as CLASSES
-        from helpers.drawn.flowers import draw as pictures_of
-    elif what == "slides":
-        from helpers.drawn.slides import CLASSES
-        from helpers.drawn.slides import draw as pictures_of
-    else:
-        from helpers.drawn.source import CLASSES
-        from helpers.drawn.source import draw as pictures_of
-
-    labels = [number % len(CLASSES) for number in range(count)]
-    digits = len(str(count - 1))
-    for number, (label, picture) in enumerate(zip(labels, pictures_of(labels, size, seed), strict=True)):
-        folder = out / CLASSES[label]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / f"{number:0{digits}d}.png")
-    typer.echo(f"{out}: {count} pictures of {size} x {size} in {min(count, len(CLASSES))} classes")
+    names = write_folder(what, out, count, size, seed)
+    typer.echo(f"{out}: {count} pictures of {size} x {size} in {len(names)} classes")

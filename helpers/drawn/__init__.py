@@ -1,1 +1,1 @@
-"""Pictures drawn from formulas: flowers (the near target), slides (the far target) and what the backbone learned from."""
+"""Pictures drawn from formulas: flowers (the near target), slides (the far one), and the backbone's source."""

@@ -24,13 +24,14 @@ SPECIES: tuple[str, ...] = tuple(species.name for species in TABLE)
 _STREAM = 1
 
 
-def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
+def draw(labels: Sequence[int], size: int = 64, seed: int = 0, first: int = 0) -> Tensor:
     """Draw one picture for each label.
 
     Args:
         labels: which species, as indices into `SPECIES`.
         size: width and height in pixels, at least 16.
         seed: another seed, another set of pictures.
+        first: number of the first picture; drawing in parts gives the pictures of drawing at once.
 
     Returns:
         uint8 tensor (N, 3, size, size), RGB.
@@ -39,7 +40,7 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
         HelpersError: for a label that is no species, a size under 16 or a negative seed.
     """
     labels = check(labels, len(SPECIES), size, seed)
-    return draw_all(labels, size, lambda i, label: _scene(TABLE[label], dice(seed, i, label, _STREAM), size))
+    return draw_all(labels, size, lambda i, label: _scene(TABLE[label], dice(seed, first + i, label, _STREAM), size))
 
 
 def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:

@@ -55,13 +55,14 @@ class _Stain(NamedTuple):
     nuclei: Numbers
 
 
-def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
+def draw(labels: Sequence[int], size: int = 64, seed: int = 0, first: int = 0) -> Tensor:
     """Draw one slide for each label.
 
     Args:
         labels: which kind, as indices into `CLASSES`.
         size: width and height in pixels, at least 16.
         seed: another seed, another set of pictures.
+        first: number of the first picture; drawing in parts gives the pictures of drawing at once.
 
     Returns:
         uint8 tensor (N, 3, size, size), RGB.
@@ -70,7 +71,7 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0) -> Tensor:
         HelpersError: for a label that is no class, a size under 16 or a negative seed.
     """
     labels = check(labels, len(CLASSES), size, seed)
-    return draw_all(labels, size, lambda i, label: _scene(_KINDS[label], dice(seed, i, label, _STREAM), size))
+    return draw_all(labels, size, lambda i, label: _scene(_KINDS[label], dice(seed, first + i, label, _STREAM), size))
 
 
 def _scene(kind: _Kind, rng: np.random.Generator, size: int) -> Scene:
