@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import mean, stdev
 from typing import Any
@@ -27,8 +27,6 @@ STAGES = {"maxpool": "stem", "layer1": "layer1", "layer2": "layer2", "layer3": "
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
 """Candidates for a probe's `C`, the inverse strength of its regularisation."""
-
-Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class Budget:
     label_smoothing: float = 0.1
 
 
-def trained(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], budget: Budget, report: Report) -> Figure:
+def trained(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], budget: Budget) -> Figure:
     """Everything learns, from the shipped weights or from random ones.
 
     Rate and length are chosen by validation accuracy with the first seed; each run ends with the weights of its best
@@ -155,7 +153,6 @@ def trained(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], budge
     del runs
     for task, seed in zip(tasks[1:], seeds[1:], strict=True):
         test.append(_accuracy(_run(task, pretrained, seed, lr, epochs, budget)))
-        report(f"{task.name}, {'fine-tuned' if pretrained else 'from scratch'}, seed {seed}: {test[-1]:.1%}")
     return Figure(test, len(tasks[0].test), f"lr={lr:g}, {epochs} epochs", len(candidates), val)
 
 
