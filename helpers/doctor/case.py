@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from helpers.doctor.findings import CannotTell
+from helpers.doctor.fresh import has_statistics, looks_fresh
 from helpers.doctor.reading import Reading
 from helpers.doctor.trace import Layer, Trace, forward_order, main_output
 from helpers.doctor.untouched import specimen, unwrap
@@ -79,13 +80,28 @@ class Case:
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        if not self.reading.batches:
+        pictures, labels = self._pictures_and_labels
+        return pictures[:TRIAL_PICTURES], labels[:TRIAL_PICTURES]
+
+    @property
+    def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As many other pictures, with their labels; fewer or none where the loader gave no more."""
+        pictures, labels = self._pictures_and_labels
+        return pictures[TRIAL_PICTURES : 2 * TRIAL_PICTURES], labels[TRIAL_PICTURES : 2 * TRIAL_PICTURES]
+
+    @cached_property
+    def _pictures_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
+        batches = self.reading.batches
+        if not batches:
             raise CannotTell(f"the {self.reading.split} loader gave no batch")
-        pictures, labels = self.reading.batches[0]
-        if len(pictures) < TRIAL_PICTURES and all(len(y) == len(x) for x, y in self.reading.batches):
-            pictures = self.reading.pictures
-            labels = torch.cat([y for x, y in self.reading.batches if x.shape[1:] == pictures.shape[1:]])
-        return self.for_model(pictures[:TRIAL_PICTURES]), labels[:TRIAL_PICTURES].to(self.device)
+        alike = [
+            (x, y)
+            for x, y in batches
+            if x.shape[1:] == batches[0][0].shape[1:] and y.shape[1:] == batches[0][1].shape[1:] and len(x) == len(y)
+        ] or batches[:1]
+        pictures = torch.cat([x for x, _ in alike])[: 2 * TRIAL_PICTURES]
+        labels = torch.cat([y for _, y in alike])[: 2 * TRIAL_PICTURES]
+        return self.for_model(pictures), labels.to(self.device)
 
     def specimen(self) -> tuple[nn.Module, Any]:
         """A fresh copy of model and optimizer to experiment on.
@@ -137,6 +153,32 @@ class Case:
         if not matrices:
             raise CannotTell("the model has no layer with a weight matrix")
         return matrices[-1]
+
+    @cached_property
+    def fresh(self) -> set[str]:
+        """Names of the layers whose weights look freshly initialised.
+
+        A layer whose BatchNorm has statistics was in a network that ran, so it does not count as new: a network that
+        learned only briefly leaves some layers near where they began.
+        """
+        after = dict(zip([layer.name for layer in self.layers], [*self.layers[1:], None], strict=True))
+        return {
+            layer.name
+            for layer in self.layers
+            if layer.weight is not None and looks_fresh(layer.weight) and not has_statistics(after[layer.name])
+        }
+
+    @cached_property
+    def pretrained(self) -> list[Layer]:
+        """The layers with weights that stem from pretraining, as far as the weights tell.
+
+        Small layers that do not tell count only where no layer of the body does.
+        """
+        after = dict(zip([layer.name for layer in self.layers], [*self.layers[1:], None], strict=True))
+        body = [layer for layer in self.layers if layer.weight is not None and layer is not self.head]
+        trained = [x for x in body if looks_fresh(x.weight) is False or has_statistics(after[x.name])]
+        small = [x for x in body if looks_fresh(x.weight) is None and not set(x.parameters) & self.new_head]
+        return trained or small
 
     @cached_property
     def class_names(self) -> list[str] | None:

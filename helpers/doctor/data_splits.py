@@ -15,6 +15,7 @@ from helpers.doctor.expected_recipe import transform_of
 from helpers.doctor.findings import CannotTell, Symptom, check
 from helpers.doctor.reading import Reading
 from helpers.doctor.rehearsal import set_epoch
+from helpers.doctor.stored import indexed
 
 ITEMS = 6
 MANY = 0.02  # share of validation pictures from which a shared picture is an error, not a slip
@@ -171,7 +172,7 @@ def _digests(dataset: Any) -> list[bytes] | None:
     if isinstance(dataset, ConcatDataset):
         parts = [_digests(part) for part in dataset.datasets]
         return None if any(part is None for part in parts) else [digest for part in parts for digest in part]
-    for holder in (dataset, getattr(dataset, "pictures", None)):
+    for holder in (dataset, getattr(dataset, "pictures", None)) if indexed(dataset) else ():
         for name in ("data", "images", "tensors"):
             stored = getattr(holder, name, None)
             stored = stored[0] if isinstance(stored, tuple) and stored else stored

@@ -34,6 +34,8 @@ def expected_recipe(case: Case) -> Expected:
     Raises:
         CannotTell: if neither weights nor model tell it.
     """
+    if case.weights is False:
+        raise CannotTell("weights=False says that nothing is pretrained, so nothing expects a normalisation")
     if isinstance(case.recipe, Recipe):
         return Expected(case.recipe, "the recipe that was given", True)
     if isinstance(case.weights, Enum) and hasattr(case.weights, "transforms"):

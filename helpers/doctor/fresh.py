@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 
@@ -18,25 +17,50 @@ def looks_fresh(weight: torch.Tensor) -> bool | None:
     """Whether weights (out, in, ...) are as an initialiser leaves them; None where they are too few to tell.
 
     An initialiser draws every weight independently from one uniform or normal distribution around zero. Training
-    leaves that: a few weights grow (heavy tails) and some filters grow more than others. So three things have to
-    agree: mean, kurtosis, and the spread of the filters' norms.
+    leaves that: a few weights grow (heavy tails), some filters, inputs and places in the kernel grow more than
+    others, and a few directions stand out from the spectrum (Martin and Mahoney, "Implicit Self-Regularization in
+    Deep Neural Networks", JMLR 2021). All of that has to be absent. The largest singular value of independent
+    entries is close to sigma * (sqrt(rows) + sqrt(columns)) (Bai and Yin, 1993).
     """
-    weight = weight.detach().float().flatten(1)
+    weight = weight.detach().float()
+    kernel = weight[0, 0].numel()
+    weight = weight.flatten(1)
     count, fan_in = weight.numel(), weight.shape[1]
-    if count < ENOUGH or fan_in < 9 or len(weight) < 2:
-        return None
     variance = weight.var(unbiased=False)
     if variance == 0:
         return True
+    if count < ENOUGH or fan_in < 9 or len(weight) < 2:
+        return None
     kurtosis = float(((weight - weight.mean()) ** 4).mean() / variance**2)
     tolerance = 6 * math.sqrt(24 / count) + 0.03
     named = [expected for expected in KURTOSIS.values() if abs(kurtosis - expected) < tolerance]
     if not named or abs(float(weight.mean())) > 6 * float(variance.sqrt()) / math.sqrt(count):
         return False
-    power = weight.square().mean(1)
-    spread = float(power.std() / power.mean())
-    expected_spread = math.sqrt((kurtosis - 1) / fan_in)
-    return spread < 1.6 * expected_spread * (1 + 3 / math.sqrt(len(weight)))
+    shape = weight.shape
+    positions = weight.reshape(shape[0], -1, kernel).square() if kernel > 1 else weight.square()[:, :, None]
+    return (
+        _even(weight.square().mean(1), fan_in, kurtosis)
+        and _even(weight.square().mean(0), len(weight), kurtosis)
+        and _even(positions.mean((0, 1)), count // kernel, kurtosis)
+        and _largest_singular_value(weight) < 1.08 * float(variance.sqrt()) * (len(weight) ** 0.5 + fan_in**0.5)
+    )
+
+
+def _even(powers: torch.Tensor, draws: int, kurtosis: float) -> bool:
+    """Whether mean squares, each of so many independent draws, differ no more than chance makes them."""
+    if len(powers) < 2:
+        return True
+    spread = float(powers.std() / powers.mean())
+    return spread < math.sqrt((kurtosis - 1) / draws) * (1.3 + 4 / math.sqrt(len(powers)))
+
+
+def _largest_singular_value(weight: torch.Tensor) -> float:
+    """By power iteration, which never gives more than the true value."""
+    vector = torch.ones(weight.shape[1], device=weight.device)
+    for _ in range(12):
+        vector = weight.T @ (weight @ vector)
+        vector /= vector.norm().clamp_min(1e-30)
+    return float((weight @ vector).norm())
 
 
 def untouched_batch_norm(layer: Layer) -> bool:
@@ -49,17 +73,6 @@ def untouched_batch_norm(layer: Layer) -> bool:
     return fresh_mean and fresh_variance
 
 
-def fresh_share(layers: Iterable[Layer]) -> tuple[float, list[Layer], list[Layer]]:
-    """How much of some layers looks freshly initialised.
-
-    Returns:
-        The share of weights (among layers large enough to tell), the fresh layers, and the trained ones.
-    """
-    fresh, trained = [], []
-    for layer in layers:
-        verdict = looks_fresh(layer.weight) if layer.weight is not None else None
-        if verdict is not None:
-            (fresh if verdict else trained).append(layer)
-    count = sum(layer.weight.numel() for layer in fresh)
-    whole = count + sum(layer.weight.numel() for layer in trained)
-    return (count / whole if whole else 0.0), fresh, trained
+def has_statistics(layer: Layer | None) -> bool:
+    """Whether a layer is a BatchNorm that has seen pictures."""
+    return layer is not None and layer.is_batch_norm and not untouched_batch_norm(layer)

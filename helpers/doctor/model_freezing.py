@@ -10,7 +10,6 @@ from torch import nn
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
-from helpers.doctor.fresh import looks_fresh
 from helpers.doctor.trace import Layer
 
 KERAS = {"trainable"}
@@ -64,12 +63,9 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
 @check("warning", needs=("model",), unless=("nothing-trainable", "head-frozen"))
 def freezing_wrong_layers(case: Case) -> Symptom | None:
     """Layers near the head are frozen while pretrained layers before them learn."""
-    new = case.new_head
-    body = [layer for layer in case.layers if not set(layer.parameters) & new]
-    weighty = [layer for layer in body if not layer.is_norm and layer.weight is not None and _is_layer(layer)]
-    whole = [layer for layer in weighty if all(p.requires_grad for p in layer.parameters.values())]
+    weighty = [layer for layer in case.pretrained if _is_layer(layer)]
+    learning = [layer for layer in weighty if all(p.requires_grad for p in layer.parameters.values())]
     frozen = [layer for layer in weighty if layer.frozen]
-    learning = [layer for layer in whole if not looks_fresh(layer.weight)]
     if not learning or not frozen:
         return None
     position = {layer.name: index for index, layer in enumerate(weighty)}

@@ -8,7 +8,7 @@ import torch
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
-from helpers.doctor.fresh import fresh_share, looks_fresh, untouched_batch_norm
+from helpers.doctor.fresh import looks_fresh, untouched_batch_norm
 from helpers.doctor.trace import Layer
 from helpers.doctor.weights_given import matching, state_dict_of
 
@@ -54,14 +54,16 @@ def weights_look_random(case: Case) -> Symptom | None:
     """The body's weights look freshly initialised, as if nothing pretrained had been loaded."""
     if case.weights is False:
         raise CannotTell("weights=False says that the network starts from scratch on purpose")
-    new = case.new_head
-    body = [layer for layer in case.layers if not set(layer.parameters) <= new]
-    share, fresh, trained = fresh_share(body)
+    body = [layer for layer in case.layers if not set(layer.parameters) <= case.new_head]
+    told = {layer.name: looks_fresh(layer.weight) for layer in body if layer.weight is not None}
+    fresh = [layer for layer in body if told.get(layer.name)]
+    trained = [layer for layer in body if told.get(layer.name) is False]
     norms = [layer for layer in body if layer.is_batch_norm and layer.module.running_mean is not None]
     started = [layer for layer in norms if untouched_batch_norm(layer)]
     if not fresh and not trained and not norms:
         raise CannotTell("the layers are too small to tell trained weights from an initialiser's")
-    if share < 0.5 and not (norms and len(started) == len(norms)):
+    share = _size(fresh) / max(1, _size(fresh) + _size(trained))
+    if len(started) < len(norms) or (not norms and share < 0.5):
         return None
     frozen = all(layer.frozen for layer in fresh) and bool(fresh)
     by_norm = f"{len(started)} of {len(norms)} BatchNorm layers still have mean 0 and variance 1" if norms else ""
@@ -83,7 +85,7 @@ def new_and_frozen(case: Case) -> Iterator[Symptom]:
     for layer in case.layers:
         if layer is head or layer.weight is None or not layer.frozen:
             continue
-        if looks_fresh(layer.weight):
+        if layer.name in case.fresh:
             yield Symptom(
                 f"{in_python(layer.name)} is new and frozen: it will stay random.",
                 f"Its {layer.weight.numel():,} weights have an initialiser's distribution (standard deviation "
@@ -100,6 +102,10 @@ def _cosine(mine: torch.Tensor, theirs: torch.Tensor) -> float:
 def _wanted(case: Case) -> bool:
     """Whether pretrained weights were clearly meant to be there."""
     return case.weights is not None or case.recipe is not None
+
+
+def _size(layers: list[Layer]) -> int:
+    return sum(layer.weight.numel() for layer in layers)
 
 
 def _name(layers: list[Layer]) -> str:

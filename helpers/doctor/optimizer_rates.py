@@ -7,28 +7,28 @@ from statistics import median
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
-from helpers.doctor.fresh import fresh_share
 from helpers.doctor.trace import Layer
 from helpers.doctor.trial import Trial, peak_rates, try_steps, warms_up
 
 RISES = 1.5  # times the first loss: on the very pictures it learns from, a healthy rate lets the loss fall
-MUCH, SOME = 0.05, 0.02  # share of a layer's weights that one step changes
-
-
-@check(
-    "error",
-    needs=("model", "optimizer", "train_loader"),
-    unless=(
-        "loss-raises",
-        "module-raises",
-        "foreign-parameters",
-        "labels-out-of-range",
-        "labels-from-one",
-        "softmax-before-loss",
-        "pixels-0-255",
-        "pictures-not-finite",
-    ),
+OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
+    "foreign-parameters",
+    "labels-from-one",
+    "labels-out-of-range",
+    "loss-expects-log-probabilities",
+    "loss-raises",
+    "module-raises",
+    "pictures-not-finite",
+    "pixels-0-255",
+    "softmax-before-loss",
+    "weights-look-random",
+    "weights-not-loaded",
 )
+WORSE, MUCH_WORSE = 1.5, 2.5  # times the first loss, on pictures that the steps did not learn from
+HUGE, MUCH, SOME = 0.1, 0.05, 0.02  # share of a layer's weights that one step changes
+
+
+@check("error", needs=("model", "optimizer", "train_loader"), unless=OTHER_CAUSES)
 def rate_too_high(case: Case) -> Symptom | None:
     """The learning rate is too high for pretrained layers."""
     body = _pretrained_layers_that_learn(case)
@@ -39,13 +39,22 @@ def rate_too_high(case: Case) -> Symptom | None:
             return None
         return _symptom(case, trial, [case.head], "The learning rate makes the loss explode.", "error")
     change = median(trial.changes.get(name, 0.0) for name in weights)
-    if trial.rise > 1.25:
+    if change > HUGE:
+        return _symptom(case, trial, body, f"Each step changes the pretrained layers by {change:.0%}.", "error")
+    guessing = math.log(max(2, case.outputs.shape[-1]))
+    worse = trial.others_rise > WORSE and trial.others[-1] > guessing + 0.3
+    if trial.rise > 1.25 or worse:
         whole = {name for layer in body for name in layer.parameters}
         head_only = try_steps(case, {name for name, p in case.model.named_parameters() if name not in whole})
-        if trial.rise > 1.5 * head_only.rise or head_only.rise < 1.25:
-            sure = trial.rise > RISES
-            verdict = "The learning rate is too high for the pretrained layers: the loss rises on what it learns from."
-            return _symptom(case, trial, body, verdict, "error" if sure else "warning")
+        verdict = "The learning rate is too high for the pretrained layers: "
+        if trial.rise > 1.25 and (trial.rise > 1.5 * head_only.rise or head_only.rise < 1.25):
+            severity = "error" if trial.rise > RISES else "warning"
+            return _symptom(case, trial, body, verdict + "the loss rises on what it learns from.", severity)
+        if worse and trial.others_rise > 1.3 * head_only.others_rise:
+            severity = "error" if trial.others_rise > MUCH_WORSE else "warning"
+            return _symptom(
+                case, trial, body, verdict + "other pictures are then told worse than by guessing.", severity
+            )
     if change > SOME:
         verdict = f"Each step may change the pretrained layers by {change:.1%}: a few steps can undo pretraining."
         return _symptom(case, trial, body, verdict, "warning" if change > MUCH else "note")
@@ -90,22 +99,16 @@ def rates_rise_toward_stem(case: Case) -> Symptom | None:
 
 
 def _pretrained_layers_that_learn(case: Case) -> list[Layer]:
-    new = case.new_head
     held = {id(p) for group in case.optimizer.param_groups for p in group["params"]}
-    body = [
+    learning = [
         layer
         for layer in case.layers
-        if not set(layer.parameters) & new
-        and layer.weight is not None
-        and layer.weight.requires_grad
-        and id(layer.weight) in held
+        if layer.weight is not None and layer.weight.requires_grad and id(layer.weight) in held
     ]
-    if body and case.weights is False:
-        raise CannotTell("weights=False says that nothing is pretrained")
-    share, _, trained = fresh_share(body)
-    if body and share > 0.5:
-        raise CannotTell("the layers that learn look freshly initialised, not pretrained")
-    return trained or body
+    body = [layer for layer in learning if layer in case.pretrained]
+    if any(layer is not case.head for layer in learning) and (case.weights is False or not body):
+        raise CannotTell("the layers that learn are not pretrained")
+    return body
 
 
 def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severity: str) -> Symptom:
@@ -119,13 +122,14 @@ def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severi
                 )
     shares = ", ".join(f"{stage} {median(values):.2%}" for stage, values in list(stages.items())[:8])
     losses = " -> ".join(f"{loss:.3g}" for loss in trial.losses)
+    others = f", on other pictures {trial.others[0]:.3g} -> {trial.others[-1]:.3g}" if trial.others else ""
     how = "rising step by step to the schedule's peak of" if warms_up(case) else "at"
     optimizer = type(case.optimizer).__name__
     body = min(rates) / 10
     return Symptom(
         verdict,
         f"On a copy, {len(trial.losses) - 1} {optimizer} steps on the same {min(16, len(case.batch[0]))} pictures "
-        f"{how} {max(rates):g}: loss {losses}. The first step changed the weights by: {shares}.",
+        f"{how} {max(rates):g}: loss {losses}{others}. The first step changed the weights by: {shares}.",
         f"for group in optimizer.param_groups:\n    group['lr'] = {body:g}  # and a larger one for the new head alone",
         severity=severity,
     )

@@ -23,17 +23,28 @@ class Trial:
 
     Attributes:
         changes: full parameter name -> change by the first step at full rate, as a share of the parameter's norm.
-        losses: before the first step and after each step, on the same pictures.
+        losses: before the first step and after each step, on the pictures that the steps learn from.
+        others: before the first and after the last step, on other pictures of the training split; empty without such.
     """
 
     changes: dict[str, float]
     losses: list[float]
+    others: list[float]
 
     @property
     def rise(self) -> float:
         """The highest loss after a step over the first loss (at least half a nat, so that 0.01 can double)."""
-        later = [loss if loss == loss else float("inf") for loss in self.losses[1:]]
-        return max(later) / max(self.losses[0], 0.5)
+        return _rise(self.losses)
+
+    @property
+    def others_rise(self) -> float:
+        """The same for other pictures; 1 where there were none."""
+        return _rise(self.others) if self.others else 1.0
+
+
+def _rise(losses: list[float]) -> float:
+    later = [loss if loss == loss else float("inf") for loss in losses[1:]]
+    return max(later) / max(losses[0], 0.5)
 
 
 def peak_rates(case: Case) -> list[float]:
@@ -87,6 +98,12 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
     now = [float(group["lr"]) for group in optimizer.param_groups]
     changes: dict[str, float] = {}
     losses: list[float] = []
+    others: list[float] = []
+
+    def on_others() -> None:
+        if len(case.other_batch[0]) >= few // 2:
+            with torch.no_grad():
+                others.append(float(criterion(main_output(twin(case.other_batch[0][:few])), case.other_batch[1][:few])))
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -95,6 +112,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
         return loss
 
     try:
+        on_others()
         for step in range(steps):
             share = (step + 1) / steps if ramp else 1.0
             for group, start, peak in zip(optimizer.param_groups, now, peaks, strict=True):
@@ -103,9 +121,10 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
             if step == 0:
                 changes = {n: _change(p, before[n]) for n, p in learning.items()}
         losses.append(float(closure().detach()))
+        on_others()
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return Trial(changes, losses)
+    return Trial(changes, losses, others)
 
 
 def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:

@@ -45,13 +45,17 @@ def photos(count: int, seed: int, classes: int = len(CLASSES)) -> tuple[torch.Te
 
 @cache
 def pretrained(architecture: str) -> nn.Module:
-    """A network with 1000 outputs whose weights and BatchNorm statistics look trained.
+    """A network with 1000 outputs whose weights and BatchNorm statistics look trained."""
+    torch.manual_seed(0)
+    return seasoned(ARCHITECTURES[architecture]())
+
+
+def seasoned(model: nn.Module) -> nn.Module:
+    """Make a new network look trained.
 
     Trained weights have heavy tails and filters of different strength, and BatchNorm knows the statistics of its
     inputs; so each weight is scaled by random factors and the network sees some pictures.
     """
-    torch.manual_seed(0)
-    model = ARCHITECTURES[architecture]()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:

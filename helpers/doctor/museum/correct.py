@@ -1,0 +1,423 @@
+"""Set-ups that are right, though some look unusual: the doctor must let every one of them pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler, random_split
+from torchvision.transforms import v2
+
+from helpers.doctor.museum.exhibits import Setup
+from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, SIZE, photos, pretrained, seasoned, small_world
+from helpers.doctor.museum.worlds import Photos, World
+from helpers.heads import replace_head
+from helpers.recipes import Recipe
+from helpers.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
+
+CORRECT: dict[str, Callable[[], Setup]] = {}
+
+
+def correct(build: Callable[[], Setup]) -> Callable[[], Setup]:
+    """Register a function that builds a correct set-up."""
+    CORRECT[build.__name__] = build
+    return build
+
+
+def _usual(world: World, model: nn.Module | None = None, **fields: Any) -> Setup:
+    model = world.model() if model is None else model
+    groups = [
+        {**group, "params": [p for p in group["params"] if p.requires_grad]}
+        for group in world.two_groups(model, *world.rates)
+    ]
+    optimizer = world.optimizer([group for group in groups if group["params"]])
+    return Setup(model, **{"optimizer": optimizer, "classes": world.classes, **world.loaders(), **fields})
+
+
+def _frozen(world: World) -> nn.Module:
+    model = world.model()
+    freeze(model)
+    return model
+
+
+for _architecture in ARCHITECTURES:
+    for _family in ("sgd", "adam"):
+        CORRECT[f"fine_tuning_{_architecture}_{_family}"] = lambda a=_architecture, f=_family: _usual(small_world(a, f))
+    CORRECT[f"linear_probe_{_architecture}"] = lambda a=_architecture: (lambda world: _usual(world, _frozen(world)))(
+        small_world(a)
+    )
+
+
+@correct
+def linear_probe_without_freezing_calls() -> Setup:
+    """Only the head in the optimizer, the body frozen, everything in eval mode for good."""
+    world = small_world("resnet")
+    model = world.model().eval()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.startswith("fc.")
+    freeze(model)
+    optimizer = torch.optim.SGD(model.fc.parameters(), lr=0.1, momentum=0.9)
+    return Setup(model.eval(), optimizer, classes=CLASSES, **world.loaders())
+
+
+@correct
+def second_phase_of_lp_ft() -> Setup:
+    world = small_world("resnet", "adam")
+    model = world.model()
+    features = world.loader("val", shuffle=False)
+    head = torch.optim.Adam(model.fc.parameters(), lr=1e-3)
+    freeze(model)
+    for images, labels in features:
+        head.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        head.step()
+    for module in model.modules():
+        module.__dict__.pop("train", None)
+    model.requires_grad_(True).train()
+    model.zero_grad()
+    return _usual(world, model)
+
+
+@correct
+def discriminative_one_cycle() -> Setup:
+    world = small_world("resnet", "adam")
+    model = world.model()
+    optimizer = torch.optim.AdamW(parameter_groups(model, 1e-3, 0.3, weight_decay=1e-2))
+    loaders = world.loaders()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    scheduler = lr_scheduler.OneCycleLR(optimizer, rates, epochs=3, steps_per_epoch=len(loaders["train_loader"]))
+    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
+
+
+@correct
+def adam_1e_3_with_one_cycle_warm_up() -> Setup:
+    world = small_world("mobilenet")
+    model = world.model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    loaders = world.loaders()
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 1e-3, epochs=5, steps_per_epoch=len(loaders["train_loader"]))
+    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
+
+
+@correct
+def gradient_accumulation_with_one_cycle() -> Setup:
+    world = small_world("resnet")
+    model = world.model()
+    optimizer = world.optimizer(world.two_groups(model, *world.rates))
+    loaders = world.loaders()
+    steps = 5 * (len(loaders["train_loader"]) // 2)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, list(world.rates[::-1]), total_steps=steps)
+    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
+
+
+@correct
+def warm_up_then_cosine() -> Setup:
+    world = small_world("efficientnet", "adam")
+    setup = _usual(world)
+    warm = lr_scheduler.LinearLR(setup.optimizer, 0.1, total_iters=3)
+    cosine = lr_scheduler.CosineAnnealingLR(setup.optimizer, 20)
+    setup.scheduler = lr_scheduler.SequentialLR(setup.optimizer, [warm, cosine], [3])
+    return setup
+
+
+@correct
+def reduce_on_plateau() -> Setup:
+    setup = _usual(small_world("squeezenet"))
+    setup.scheduler = lr_scheduler.ReduceLROnPlateau(setup.optimizer, patience=2)
+    return setup
+
+
+@correct
+def stem_frozen_on_purpose() -> Setup:
+    world = small_world("resnet")
+    model = world.model()
+    freeze(model, up_to=stages(model)[1].name)
+    return _usual(world, model)
+
+
+@correct
+def batch_norm_in_eval_while_fine_tuning() -> Setup:
+    world = small_world("mobilenet")
+    model = world.model()
+    freeze_batchnorm_statistics(model)
+    return _usual(world, model)
+
+
+@correct
+def only_norms_and_head_learn() -> Setup:
+    world = small_world("vit", "adam")
+    model = world.model()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "ln" in name or name.startswith("heads")
+    return _usual(world, model)
+
+
+@correct
+def adapters_between_frozen_layers() -> Setup:
+    world = small_world("vit", "adam")
+    model = world.model()
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    for block in model.encoder.layers:
+        block.mlp = nn.Sequential(block.mlp, _Adapter(64, 16))
+    model.heads.requires_grad_(True)
+    return _usual(world, model)
+
+
+class _Adapter(nn.Module):
+    """A small layer beside the identity (Houlsby et al., 2019)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The input plus a small correction."""
+        return x + self.up(nn.functional.gelu(self.down(x)))
+
+
+def _with_statistics(architecture: str, mean: tuple, std: tuple) -> Setup:
+    world = small_world(architecture, "adam")
+    world.recipe = Recipe(mean, std, SIZE, SIZE)
+    model = world.model()
+    model.recipe = world.recipe
+    return _usual(world, model)
+
+
+@correct
+def weights_with_statistics_of_one_half() -> Setup:
+    return _with_statistics("vit", (0.5,) * 3, (0.5,) * 3)
+
+
+@correct
+def clip_statistics() -> Setup:
+    return _with_statistics("vit", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+
+@correct
+def timm_model_with_its_own_configuration() -> Setup:
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=4, img_size=SIZE, depth=2)
+    seasoned(model)
+    config = {**model.pretrained_cfg, "input_size": (3, SIZE, SIZE)}
+    model.pretrained_cfg = config
+    world = small_world("vit", "adam")
+    world.recipe = Recipe(tuple(config["mean"]), tuple(config["std"]), SIZE, SIZE)
+    groups = [
+        {"params": [p for name, p in model.named_parameters() if name.startswith("head.")], "lr": 1e-3},
+        {"params": [p for name, p in model.named_parameters() if not name.startswith("head.")], "lr": 1e-5},
+    ]
+    return Setup(model.train(), torch.optim.AdamW(groups), classes=CLASSES, **world.loaders())
+
+
+@correct
+def normalised_inside_the_model() -> Setup:
+    world = small_world("resnet")
+    model = world.model()
+    whole = nn.Sequential(v2.Normalize(world.recipe.mean, world.recipe.std), model)
+    optimizer = world.optimizer(world.two_groups(model, *world.rates))
+    transforms = [v2.RandomHorizontalFlip(), *world.preparation[:1]]
+    loaders = {"train_loader": world.loader("train", transforms), "val_loader": world.loader("val", transforms[1:])}
+    return Setup(whole, optimizer, classes=CLASSES, **loaders)
+
+
+def _lit(factor: float, offset: float) -> Setup:
+    world = small_world("resnet")
+    for split in ("train", "val"):
+        images, labels = getattr(world, split)
+        setattr(world, split, ((images.float() * factor + offset).round().to(torch.uint8), labels))
+    return _usual(world)
+
+
+@correct
+def dark_photos() -> Setup:
+    return _lit(0.25, 0)
+
+
+@correct
+def high_key_photos() -> Setup:
+    return _lit(0.25, 191)
+
+
+@correct
+def low_contrast_photos() -> Setup:
+    return _lit(0.2, 110)
+
+
+@correct
+def photos_resampled_as_floats() -> Setup:
+    world = small_world("mobilenet")
+    resample = [world.preparation[0], v2.Resize(SIZE + 8, antialias=True), v2.CenterCrop(SIZE), world.preparation[1]]
+    return _usual(
+        world,
+        train_loader=world.loader("train", [v2.RandomHorizontalFlip(), *resample]),
+        val_loader=world.loader("val", resample),
+    )
+
+
+@correct
+def strong_augmentation_of_training_alone() -> Setup:
+    world = small_world("resnet")
+    steps = [v2.RandomResizedCrop(SIZE), v2.ColorJitter(0.3, 0.3, 0.3), v2.RandomRotation(20), *world.preparation]
+    return _usual(world, train_loader=world.loader("train", [*steps, v2.RandomErasing()]))
+
+
+@correct
+def mixup_in_the_collate_function() -> Setup:
+    world = small_world("resnet")
+    mix = v2.MixUp(num_classes=len(CLASSES))
+    loader = world.loader("train", collate_fn=lambda batch: mix(*torch.utils.data.default_collate(batch)))
+    return _usual(world, train_loader=loader)
+
+
+@correct
+def class_balanced_sampling_of_an_uneven_task() -> Setup:
+    world = small_world("resnet")
+    images, labels = photos(96, 0)
+    keep = (labels == 0) | (torch.arange(96) < 8)
+    dataset = Photos(images[keep], labels[keep], world.loader("train").dataset.transform)
+    counts = torch.bincount(dataset.targets)
+    weights = (1 / counts.double())[dataset.targets]
+    sampler = WeightedRandomSampler(weights, len(dataset), generator=torch.Generator().manual_seed(0))
+    return _usual(world, train_loader=DataLoader(dataset, 8, sampler=sampler))
+
+
+@correct
+def uneven_task_with_class_weights() -> Setup:
+    world = small_world("resnet")
+    images, labels = photos(96, 0)
+    keep = (labels == 0) | (torch.arange(96) < 8)
+    dataset = Photos(images[keep], labels[keep], world.loader("train").dataset.transform)
+    weight = 1 / torch.bincount(dataset.targets).float()
+    loader = DataLoader(dataset, 8, shuffle=True, drop_last=True)
+    return _usual(world, train_loader=loader, criterion=nn.CrossEntropyLoss(weight=weight / weight.mean()))
+
+
+def _two_classes() -> World:
+    world = small_world("resnet")
+    world.classes = ("ants", "bees")
+    world.train, world.val = photos(48, 0, 2), photos(24, 1, 2)
+    return world
+
+
+@correct
+def two_classes() -> Setup:
+    return _usual(_two_classes())
+
+
+@correct
+def two_classes_and_one_logit() -> Setup:
+    world = _two_classes()
+    model = replace_head(world.model(head=False), 1)
+    loss = nn.BCEWithLogitsLoss()
+    setup = _usual(world, model, criterion=lambda scores, labels: loss(scores.flatten(), labels.float()))
+    return setup
+
+
+@correct
+def log_softmax_with_nll() -> Setup:
+    world = small_world("resnet")
+    model = world.model()
+    optimizer = world.optimizer(world.two_groups(model, *world.rates))
+    whole = nn.Sequential(model, nn.LogSoftmax(dim=1))
+    return Setup(whole, optimizer, criterion=nn.NLLLoss(), classes=CLASSES, **world.loaders())
+
+
+@correct
+def label_smoothing() -> Setup:
+    return _usual(small_world("vit", "adam"), criterion=nn.CrossEntropyLoss(label_smoothing=0.1))
+
+
+@correct
+def new_hidden_layer_in_the_head() -> Setup:
+    world = small_world("resnet")
+    model = replace_head(world.model(head=False), len(CLASSES), hidden=64, dropout=0.3)
+    freeze(model)
+    head = [p for p in model.parameters() if p.requires_grad]
+    return Setup(model, torch.optim.Adam(head, lr=1e-3), classes=CLASSES, **world.loaders())
+
+
+@correct
+def features_and_a_new_classifier() -> Setup:
+    """A network taken apart: everything but the old head, and a new one."""
+    world = small_world("resnet")
+    body = nn.Sequential(*list(world.model(head=False).children())[:-1])
+    body.recipe = world.recipe
+    model = nn.Sequential(body, nn.Flatten(), nn.Linear(256, len(CLASSES)))
+    return Setup(model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9), classes=CLASSES, **world.loaders())
+
+
+@correct
+def evaluation_only() -> Setup:
+    world = small_world("mobilenet")
+    return Setup(world.model().eval(), val_loader=world.loader("val"), classes=CLASSES)
+
+
+@correct
+def one_folder_split_in_two() -> Setup:
+    world = small_world("resnet")
+    train, val = world.files("train").dataset, world.files("train").dataset
+    val.transform = v2.Compose([v2.ToImage(), *world.preparation])
+    generator = torch.Generator().manual_seed(0)
+    chosen, rest = random_split(range(len(train)), [0.75, 0.25], generator=generator)
+    pair = (torch.utils.data.Subset(train, list(chosen)), torch.utils.data.Subset(val, list(rest)))
+    return _usual(world, train_loader=DataLoader(pair[0], 8, shuffle=True), val_loader=DataLoader(pair[1], 8))
+
+
+class _Stream(IterableDataset):
+    """Pictures that come as a stream, in a new order each time."""
+
+    def __init__(self, pictures: Photos) -> None:
+        self.pictures, self.generator = pictures, torch.Generator().manual_seed(0)
+
+    def __iter__(self):  # noqa: ANN204
+        for index in torch.randperm(len(self.pictures), generator=self.generator).tolist():
+            yield self.pictures[index]
+
+
+@correct
+def stream_of_pictures() -> Setup:
+    world = small_world("resnet")
+    return _usual(world, train_loader=DataLoader(_Stream(world.loader("train").dataset), 8))
+
+
+@correct
+def mappings_instead_of_pairs() -> Setup:
+    world = small_world("resnet")
+    collate = torch.utils.data.default_collate
+
+    def named(batch: list) -> dict[str, torch.Tensor]:
+        images, labels = collate(batch)
+        return {"pixel_values": images, "labels": labels}
+
+    return _usual(
+        world, train_loader=world.loader("train", collate_fn=named), val_loader=world.loader("val", collate_fn=named)
+    )
+
+
+@correct
+def weights_told_as_a_state_dict() -> Setup:
+    world = small_world("efficientnet")
+    return _usual(world, weights=pretrained("efficientnet").state_dict())
+
+
+@correct
+def from_scratch_on_purpose() -> Setup:
+    world = small_world("resnet")
+    torch.manual_seed(0)
+    model = ARCHITECTURES["resnet"]()
+    model.fc = nn.Linear(256, len(CLASSES))
+    model.recipe = world.recipe
+    return Setup(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        weights=False,
+        classes=CLASSES,
+        **world.loaders(),
+    )

@@ -1,0 +1,148 @@
+"""What each mistake costs: exhibits trained on the embedded flowers, wrong and right, with the same seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch.optim import lr_scheduler
+
+from helpers.backbones import load_backbone
+from helpers.doctor.diagnose import diagnose
+from helpers.doctor.museum.exhibits import EXHIBITS, Exhibit, Setup
+from helpers.doctor.museum.worlds import World
+from helpers.doctor.trace import main_output
+from helpers.tasks import Task, load_task
+
+SEEDS = 5
+EPOCHS = 5
+SCORED = 400  # test pictures that stand for validation
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # two-sided 95 % quantiles by number of pairs
+PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
+
+
+def embedded_world(task: Task, seed: int) -> World:
+    """The embedded backbone and the drawn flowers: ten training pictures a species, scored on test pictures."""
+    backbone = load_backbone("embedded")
+    chosen = torch.randperm(len(task.test), generator=torch.Generator().manual_seed(1))[:SCORED]
+    val = (task.test.images[chosen], task.test.labels[chosen])
+    train = (task.train.images, task.train.labels)
+    world = World(backbone, train, val, task.classes, backbone.recipe, "adam", (3e-3, 5e-4), batch_size=20)
+    world.seed = seed
+    return world
+
+
+def train_and_score(setup: Setup, seed: int) -> float:
+    """The loop of a usual script: a few epochs, then the share of validation pictures named correctly."""
+    torch.manual_seed(seed)
+    model, optimizer, scheduler = setup.model, setup.optimizer, setup.scheduler
+    for _ in range(EPOCHS if optimizer is not None else 0):
+        model.train(setup.epoch_mode)
+        for images, labels in setup.train_loader:
+            optimizer.zero_grad()
+            setup.criterion(main_output(model(images)), labels).backward()
+            optimizer.step()
+            if isinstance(scheduler, PER_BATCH):
+                scheduler.step()
+        if scheduler is not None and not isinstance(scheduler, PER_BATCH):
+            scheduler.step()
+    model.train(setup.score_mode)
+    right = total = 0
+    with torch.no_grad():
+        for images, labels in setup.val_loader:
+            right += int((main_output(model(images)).argmax(1) == labels).sum())
+            total += len(labels)
+    return right / total
+
+
+def measure(report: Callable[[str], None], seeds: int = SEEDS) -> dict[str, Any]:
+    """Train every exhibit that can be trained, wrong and right, with paired seeds.
+
+    Args:
+        report: called with one line for each exhibit.
+        seeds: pairs of runs for each exhibit.
+
+    Returns:
+        The figures for `data/museum.json`: for each exhibit the accuracies and the accuracy lost, as mean and 95 %
+        interval (Student's t over the pairs), and whether that is distinguishable from nothing.
+    """
+    task = load_task("flowers")
+    worlds = [embedded_world(task, seed) for seed in range(seeds)]
+    scores: dict[str, float] = {}
+    rows = []
+    for exhibit in EXHIBITS:
+        if exhibit.trains and (not exhibit.only or "resnet" in exhibit.only):
+            rows.append(_row(exhibit, worlds, scores))
+            report(line(rows[-1]))
+    return {
+        "task": f"{task.name}: {len(task.train)} training pictures of {len(task.classes)} species",
+        "backbone": "embedded",
+        "seeds": seeds,
+        "epochs": EPOCHS,
+        "pictures_scored": SCORED,
+        "exhibits": rows,
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """One exhibit's cost as a sentence."""
+    low, high = row["interval"]
+    verdict = "" if row["distinguishable"] else ", not distinguishable from nothing"
+    return f"{row['code']:32} {row['exhibit']:40} {row['lost']:+.3f} [{low:+.3f}, {high:+.3f}]{verdict}"
+
+
+def _row(exhibit: Exhibit, worlds: list[World], scores: dict[str, float]) -> dict[str, Any]:
+    wrong, right = [], []
+    for world in worlds:
+        wrong.append(_score(exhibit, world, True, scores))
+        right.append(_score(exhibit, world, False, scores))
+    lost = [b - a for a, b in zip(wrong, right, strict=True)]
+    half = STUDENT[len(lost)] * stdev(lost) / math.sqrt(len(lost))
+    low, high = mean(lost) - half, mean(lost) + half
+    torch.manual_seed(0)
+    found = [f for f in diagnose(**exhibit.build(worlds[0], True).shown()).findings if f.code == exhibit.code]
+    return {
+        "code": exhibit.code,
+        "exhibit": exhibit.name,
+        "severity": found[0].severity if found else None,
+        "accuracy_wrong": round(mean(wrong), 4),
+        "accuracy_right": round(mean(right), 4),
+        "lost": round(mean(lost), 4),
+        "interval": [round(low, 4), round(high, 4)],
+        "distinguishable": low > 0 or high < 0,
+    }
+
+
+def _score(exhibit: Exhibit, world: World, wrong: bool, scores: dict[str, float]) -> float:
+    """Train and score, once for set-ups that are the same: many repaired twins are."""
+    torch.manual_seed(world.seed)
+    setup = exhibit.build(world, wrong)
+    key = f"{world.seed} {_fingerprint(setup)}"
+    if wrong or key not in scores:
+        scores[key] = train_and_score(setup, world.seed)
+    return scores[key]
+
+
+def _fingerprint(setup: Setup) -> str:
+    """Everything that training depends on, as text."""
+    model = setup.model
+    parts = [model, [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]]
+    parts.append([float(p.detach().double().sum()) for p in model.parameters()])
+    position = {id(p): i for i, p in enumerate(model.parameters())}
+    for group in setup.optimizer.param_groups if setup.optimizer is not None else ():
+        parts.append({**group, "params": [position.get(id(p)) for p in group["params"]]})
+    for loader in (setup.train_loader, setup.val_loader):
+        dataset = getattr(loader, "dataset", None)
+        parts += [type(dataset), getattr(dataset, "transform", None), getattr(dataset, "samples", None)]
+        parts += [type(getattr(loader, "sampler", None)), getattr(loader, "drop_last", None)]
+        parts += [
+            getattr(dataset, name).double().sum()
+            for name in ("targets", "images")
+            if torch.is_tensor(getattr(dataset, name, None))
+        ]
+        parts += [len(dataset) if dataset is not None else None]
+    parts += [type(setup.scheduler), getattr(setup.scheduler, "total_steps", None), setup.criterion]
+    return repr([*parts, setup.epoch_mode, setup.score_mode])
