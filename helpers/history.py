@@ -96,7 +96,8 @@ class Reporter:
 
 def _notebook_output() -> Any:
     """A display that can be rewritten, when running under Jupyter; else None."""
-    if "ipykernel" not in sys.modules:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if not hasattr(shell, "kernel"):
         return None
     from IPython.display import display
 

@@ -82,7 +82,10 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
     missing = model.state_dict().keys() - tensors.keys()
     if missing:
         raise HelpersError(f"{path} lacks {len(missing)} tensors of this model, first {min(missing)}")
-    copy_into(model, tensors)
+    try:
+        copy_into(model, tensors)
+    except HelpersError as error:
+        raise HelpersError(f"{path}: {error}") from error
     return SavedModel(model.eval(), classes, Recipe.from_dict(about.pop("recipe")), about)
 
 

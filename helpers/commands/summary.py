@@ -27,6 +27,9 @@ def read_summary(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise HelpersError(f"{run} holds no finished run ({SUMMARY} is missing); make one with fit --out {run}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise HelpersError(f"{path} is damaged ({error}); run fit again, or delete it") from error
+    if not isinstance(result, dict) or "val_accuracy" not in result:
+        raise HelpersError(f"{path} is not what fit writes; run fit again, or delete it")
+    return result
