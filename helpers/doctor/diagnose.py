@@ -54,7 +54,7 @@ def diagnose(
         The findings, the most severe first.
     """
     shown = {"scheduler": scheduler, "criterion": criterion, "weights": weights, "classes": classes, "recipe": recipe}
-    return _examine(CHECKS.values(), model, optimizer, (train_loader, val_loader), shown, READING_SECONDS)
+    return examine(CHECKS.values(), model, optimizer, (train_loader, val_loader), shown, READING_SECONDS)
 
 
 def guard(
@@ -75,10 +75,10 @@ def guard(
     """
     serious = [check for check in CHECKS.values() if check.severity == "error"]
     shown = {"scheduler": scheduler, "criterion": criterion, "weights": weights, "classes": classes, "recipe": recipe}
-    _examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS).raise_on("error")
+    examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS).raise_on("error")
 
 
-def _examine(
+def examine(
     checks: Collection[Check],
     model: nn.Module | None,
     optimizer: Any,
@@ -86,6 +86,16 @@ def _examine(
     shown: dict[str, Any],
     seconds: float,
 ) -> Diagnosis:
+    """Do some checks on some objects; `diagnose` and `guard` say what the objects are.
+
+    Args:
+        checks: which checks.
+        model: the network.
+        optimizer: its optimizer.
+        loaders: for training and for validation.
+        shown: the remaining arguments of `diagnose` by name.
+        seconds: how long reading each loader may take.
+    """
     start = time.perf_counter()
     not_checked: dict[str, str] = {}
     with untouched(model), ExitStack() as stack, torch.enable_grad():

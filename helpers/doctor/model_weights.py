@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
@@ -83,7 +84,7 @@ def new_and_frozen(case: Case) -> Iterator[Symptom]:
     """A freshly initialised layer is frozen, so it stays random."""
     head = case.head
     for layer in case.layers:
-        if layer is head or layer.weight is None or not layer.frozen:
+        if layer is head or not isinstance(layer.module, (nn.Linear, nn.Conv2d)) or not layer.frozen:
             continue
         if layer.name in case.fresh:
             yield Symptom(
@@ -96,7 +97,7 @@ def new_and_frozen(case: Case) -> Iterator[Symptom]:
 
 def _cosine(mine: torch.Tensor, theirs: torch.Tensor) -> float:
     a, b = mine.detach().cpu().float().flatten(), theirs.detach().cpu().float().flatten()
-    return float(torch.nn.functional.cosine_similarity(a, b, dim=0)) if a.any() or b.any() else 1.0
+    return float(nn.functional.cosine_similarity(a, b, dim=0)) if a.any() or b.any() else 1.0
 
 
 def _wanted(case: Case) -> bool:

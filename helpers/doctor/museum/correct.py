@@ -1,5 +1,7 @@
 """Set-ups that are right, though some look unusual: the doctor must let every one of them pass."""
 
+# ruff: noqa: D103  (an exhibit's name says what it is)
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Mistakes in the data."""
 
+# ruff: noqa: D103  (an exhibit's name says what it is)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """Mistakes in the model."""
 
+# ruff: noqa: D103  (an exhibit's name says what it is)
+
 from __future__ import annotations
 
 import torch
