@@ -29,6 +29,8 @@ _TO_RGB = np.array(
         [0.2309699292, -0.3413193965, 1.7076147010],
     ]
 )
+# How far `near` goes in lightness, chroma and hue: by a share of the value, and by an amount.
+_MORE, _FURTHER = np.array([0.0, 0.4, 0.0]), np.array([0.09, 0.0, 16.0])
 
 
 def dice(seed: int, index: int, label: int, stream: int) -> np.random.Generator:
@@ -64,16 +66,19 @@ def oklch(colours: Numbers | Sequence[float]) -> Numbers:
     """
     lightness, chroma, hue = np.asarray(colours, np.float64).T
     turn = hue * (np.pi / 180)
-    cones = np.stack([lightness, chroma * np.cos(turn), chroma * np.sin(turn)], -1) @ _TO_CONES
-    return np.clip((cones * cones * cones) @ _TO_RGB, 0.0, 1.0)
+    lab = np.empty((len(hue), 3))
+    lab[:, 0] = lightness
+    lab[:, 1] = chroma * np.cos(turn)
+    lab[:, 2] = chroma * np.sin(turn)
+    cones = lab @ _TO_CONES
+    return np.minimum(np.maximum((cones * cones * cones) @ _TO_RGB, 0.0), 1.0)
 
 
 def near(rng: np.random.Generator, colours: Numbers | Sequence[Sequence[float]], spread: float) -> Numbers:
     """Colours near the given ones (OKLCH, (K, 3)), as linear RGB (K, 3)."""
     colours = np.asarray(colours, np.float64)
     shift = spread * rng.uniform(-1, 1, colours.shape)
-    factor = np.array([0.0, 0.4, 0.0])
-    return oklch(np.maximum(colours * (1 + factor * shift) + shift * [0.09, 0.0, 16.0], 0.0))
+    return oklch(np.maximum(colours * (1 + _MORE * shift) + _FURTHER * shift, 0.0))
 
 
 @lru_cache(maxsize=64)

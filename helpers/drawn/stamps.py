@@ -27,6 +27,7 @@ _BEND, _SHADOW, _BLUR, _OPACITY, _COLUMNS = 18, 19, 20, 21, 22
 
 # Pixels drawn together: enough to keep NumPy busy, few enough to stay in the processor's cache.
 _TOGETHER = 4 * 64 * 64
+_BLOCK = 4096
 
 # Resolutions of the tables; each stamp reads the first that is no coarser than what its place on the picture can show.
 _CELLS = (16, 32, 64, 128, 256)
@@ -236,22 +237,32 @@ def _sample(u: Array, v: Array, pixels: NDArray[np.int64], tables: list[tuple[Sh
     row = np.clip(u * scale_u + shift_u, 0, most)
     column = np.clip(v * scale_v + (most * np.float32(0.5) + np.float32(0.005)), 0, most)
     i, j = row.astype(np.int32), column.astype(np.int32)
-    width = np.repeat(cells, pixels)
-    first = i * width + j
-    corners = np.empty((4, len(u), CHANNELS), np.float32)
-    ends = np.cumsum(pixels)
+    down, right = row - i, column - j
+    first = i * np.repeat(cells.astype(np.int32), pixels) + j
+    values = np.empty((6, len(u)), np.float32)
+    ends = np.cumsum(pixels).tolist()
     begin = 0
     for k, entry in enumerate(tables):
         if k + 1 < len(tables) and tables[k + 1] == entry:
             continue
-        values, some = table(*entry), slice(begin, int(ends[k]))
-        for corner, offset in enumerate((0, 1, entry[1], entry[1] + 1)):
-            np.take(values, first[some] + offset, axis=0, out=corners[corner, some], mode="clip")
-        begin = int(ends[k])
-    down, right = (np.repeat(part, CHANNELS).reshape(-1, CHANNELS) for part in (row - i, column - j))
-    upper, upper_right, lower, lower_right = corners
-    for low, high, part in ((upper, upper_right, right), (lower, lower_right, right), (upper, lower, down)):
-        high -= low
-        high *= part
-        low += high
-    return tuple(np.ascontiguousarray(upper.T[:6]))
+        for start in range(begin, ends[k], _BLOCK):
+            some = slice(start, min(start + _BLOCK, ends[k]))
+            values[:, some] = _between(table(*entry), entry[1], first[some], down[some], right[some])
+        begin = ends[k]
+    return tuple(values)
+
+
+def _between(values: Array, cells: int, first: NDArray[np.int32], down: Array, right: Array) -> Array:
+    """Rows of a table, interpolated between four neighbours; `first` (P,) is the upper left one. Gives (6, P)."""
+    places = first + np.array([[0], [cells]])
+    left = np.take(values, places, axis=0, mode="clip")
+    places += 1
+    other = np.take(values, places, axis=0, mode="clip")
+    other -= left
+    other *= np.repeat(right, CHANNELS).reshape(-1, CHANNELS)
+    left += other
+    upper, lower = left
+    lower -= upper
+    lower *= np.repeat(down, CHANNELS).reshape(-1, CHANNELS)
+    upper += lower
+    return upper.T[:6]
