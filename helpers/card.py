@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from helpers.card_runs import STAGES, Budget, half_width, probe, source_head, trained
+from helpers.card_runs import STAGES, Budget, half_width, probes, source_head, trained
 from helpers.embedded import WEIGHTS, build
 from helpers.errors import HelpersError
 from helpers.files import atomic_write, sha256, write_json
@@ -111,7 +111,7 @@ def _job(name: str, part: str, photos: Path | None) -> dict[str, Any]:
     if part != "probes":
         return {part: trained(tasks, part == "fine-tuned", seeds, BUDGETS[name]).to_dict()}
     stages = {
-        weights: {stage: probe(tasks, weights == "embedded", seeds, stage).to_dict() for stage in STAGES.values()}
+        weights: {stage: figure.to_dict() for stage, figure in probes(tasks, weights == "embedded", seeds).items()}
         for weights in ("random", "embedded")
     }
     return {"random probe": stages["random"]["layer4"], "head only": stages["embedded"]["layer4"], "stages": stages}

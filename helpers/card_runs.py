@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import mean, stdev
@@ -75,51 +74,60 @@ def backbone(pretrained: bool, seed: int) -> nn.Module:
         return load_backbone("embedded", "DEFAULT" if pretrained else None)
 
 
-def probe(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int], stage: str = "layer4") -> Figure:
-    """Logistic regression on the pooled output of a stage of a frozen network; C chosen on seed one's validation.
+Pooled = dict[str, dict[str, tuple[Tensor, Tensor]]]
+"""Features and labels by split and stage: features (N, C), labels (N,)."""
+
+
+def probes(tasks: Sequence[Task], pretrained: bool, seeds: Sequence[int]) -> dict[str, Figure]:
+    """Logistic regressions on the pooled output of each stage of a frozen network.
+
+    C is chosen for each stage by validation accuracy with the first seed.
 
     Args:
         tasks: one for each seed.
         pretrained: the shipped weights, or random ones (others for each seed).
         seeds: of the random weights.
-        stage: a name from `STAGES`.
+
+    Returns:
+        A figure for each stage, from stem to layer4.
     """
-    sets = [_pooled(backbone(pretrained, seed), task, stage) for task, seed in zip(tasks, seeds, strict=True)]
-    val = [_logistic(sets[0], "val", c) for c in PENALTIES]
-    best = PENALTIES[val.index(max(val))]
-    test = [_logistic(each, "test", best) for each in sets]
-    return Figure(test, len(sets[0]["test"][1]), f"C={best:g}", len(PENALTIES), val)
-
-
-Pooled = dict[str, tuple[Tensor, Tensor]]
+    sets: list[Pooled] = []
+    for task, seed in zip(tasks, seeds, strict=True):
+        same = bool(sets) and pretrained and task is tasks[0]
+        sets.append(sets[0] if same else _pooled(backbone(pretrained, seed), task))
+    found = {}
+    for stage in STAGES.values():
+        val = [_logistic(sets[0], stage, "val", c) for c in PENALTIES]
+        best = PENALTIES[val.index(max(val))]
+        test = [_logistic(each, stage, "test", best) for each in sets]
+        found[stage] = Figure(test, len(tasks[0].test), f"C={best:g}", len(PENALTIES), val)
+    return found
 
 
 @torch.no_grad()
-def _pooled(model: nn.Module, task: Task, stage: str) -> Pooled:
+def _pooled(model: nn.Module, task: Task) -> Pooled:
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    module = next(name for name, shown in STAGES.items() if shown == stage)
-    cut = create_feature_extractor(model.eval(), {module: "maps"})
+    cut = create_feature_extractor(model.eval(), STAGES)
     loaders = make_loaders(task, RECIPE, batch_size=256)
-    parts = {"train": loaders.plain, "val": loaders.val, "test": loaders.test}
-    pooled = {}
-    for part, loader in parts.items():
-        batches = [(cut(images)["maps"].mean((2, 3)), labels) for images, labels in loader]
-        pooled[part] = (torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))
+    pooled: Pooled = {}
+    for part, loader in {"train": loaders.plain, "val": loaders.val, "test": loaders.test}.items():
+        batches = [({k: v.mean((2, 3)) for k, v in cut(images).items()}, labels) for images, labels in loader]
+        labels = torch.cat([each for _, each in batches])
+        pooled[part] = {s: (torch.cat([maps[s] for maps, _ in batches]), labels) for s in STAGES.values()}
     return pooled
 
 
-def _logistic(pooled: Pooled, part: str, c: float) -> float:
-    from sklearn.exceptions import ConvergenceWarning
+def _logistic(pooled: Pooled, stage: str, part: str, c: float) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(pooled["train"][0].double().numpy(), pooled["train"][1].numpy())
-    return float(model.score(pooled[part][0].double().numpy(), pooled[part][1].numpy()))
+    features, labels = pooled["train"][stage]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
+    model.fit(features.double().numpy(), labels.numpy())
+    features, labels = pooled[part][stage]
+    return float(model.score(features.double().numpy(), labels.numpy()))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from helpers import HelpersError
+from helpers import HelpersError, card
+from helpers.card_runs import half_width
 from helpers.drawn import source
 from helpers.embedded import RECIPE, WEIGHTS, build
+from helpers.files import sha256
 from helpers.pretrain import augmented, normalised, one_cycle, pretrain
 
 TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0, "save_every": 0.0}
@@ -60,7 +62,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_training_lowers_the_loss(tmp_path):
-    result = pretrain(tmp_path / "b.safetensors", **{**TINY, "epochs": 25, "save_every": 60.0}, lr=0.05, report=lambda line: None)
+    result = pretrain(
+        tmp_path / "b.safetensors", **{**TINY, "epochs": 25, "save_every": 60.0}, lr=0.05, report=lambda line: None
+    )
     assert result["loss"] < 1.2
     assert result["pictures"] == 25 * 32
 
@@ -84,3 +88,22 @@ def test_the_shipped_weights_fit_in_and_say_what_they_are():
     right = (model.eval()(normalised(pictures)).argmax(1) == torch.arange(0, 1000, 5)).float().mean().item()
     promised = json.loads(about["result"])["accuracy"]
     assert right == pytest.approx(promised, abs=0.12)
+
+
+def test_the_card_speaks_of_the_weights_beside_it():
+    figures = json.loads(card.FIGURES.read_text(encoding="utf-8"))
+    assert figures["sha256"] == sha256(WEIGHTS)
+    text = card.CARD.read_text(encoding="utf-8")
+    assert all(table in text for table in card.tables(figures).values())
+
+
+def test_a_card_without_a_place_for_a_table_is_refused(tmp_path):
+    figures = json.loads(card.FIGURES.read_text(encoding="utf-8"))
+    page = tmp_path / "card.md"
+    page.write_text("<!-- file -->\n<!-- end -->\n", encoding="utf-8")
+    with pytest.raises(HelpersError, match="families"):
+        card.write(figures, page)
+
+
+def test_the_interval_is_students():
+    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
