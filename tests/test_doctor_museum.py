@@ -5,8 +5,7 @@ import torch
 
 from helpers import diagnose
 from helpers.doctor.catalogue import CHECKS
-from helpers.doctor.museum import EXHIBITS
-from helpers.doctor.museum.correct import CORRECT
+from helpers.doctor.museum import CORRECT, EXHIBITS
 from helpers.doctor.museum.small import ARCHITECTURES, small_world
 
 CASES = []

@@ -55,7 +55,7 @@ def loss_raises(case: Case) -> Symptom | None:
             f"The loss raises {type(error).__name__} on the model's outputs and these labels.",
             f"Outputs {tuple(outputs.shape)}, labels {tuple(labels.shape)} of type {labels.dtype}: "
             f"{_first_line(error)}",
-            f"# cross-entropy takes scores (B, classes) and labels (B,) of type int64\nloss = criterion(outputs, {fix})",
+            f"# cross-entropy takes scores (B, classes) and int64 labels (B,)\nloss = criterion(outputs, {fix})",
         )
     return None
 

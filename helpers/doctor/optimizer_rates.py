@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from statistics import median
 
 from helpers.doctor.case import Case, in_python
@@ -74,7 +75,7 @@ def rates_rise_toward_stem(case: Case) -> Symptom | None:
         for layer in case.layers
         if layer.weight is not None and layer.weight.requires_grad and id(layer.weight) in rates
     ]
-    falls = [(a, b) for a, b in zip(learning, learning[1:], strict=False) if a[1] > 1.01 * b[1]]
+    falls = [(a, b) for a, b in pairwise(learning) if a[1] > 1.01 * b[1]]
     if not falls:
         return None
     (early, fast), (late, slow) = falls[-1]
@@ -112,7 +113,7 @@ def _pretrained_layers_that_learn(case: Case) -> list[Layer]:
 
 
 def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severity: str) -> Symptom:
-    rates = [rate for rate in peak_rates(case)]
+    rates = peak_rates(case)
     stages: dict[str, list[float]] = {}
     for layer in layers:
         for name, p in layer.parameters.items():

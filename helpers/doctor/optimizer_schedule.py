@@ -25,8 +25,8 @@ def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
             theirs = {id(p) for group in steered.param_groups for p in group["params"]}
             return Symptom(
                 f"{type(scheduler).__name__} steers another optimizer: this one's learning rate will never change.",
-                f"Its optimizer is another {type(steered).__name__} with {len(theirs)} parameters, {len(mine & theirs)} "
-                f"of them among the {len(mine)} that this {type(case.optimizer).__name__} holds.",
+                f"Its optimizer is another {type(steered).__name__} with {len(theirs)} parameters, "
+                f"{len(mine & theirs)} of them among the {len(mine)} that this {type(case.optimizer).__name__} holds.",
                 f"scheduler = {_call(scheduler)}  # after the last new optimizer",
             )
     return None
@@ -69,7 +69,7 @@ def schedule_flattens_rates(case: Case) -> Symptom | None:
     steps = getattr(cyclic[0], "total_steps", None)
     length = f", total_steps={steps}" if steps else ""
     return Symptom(
-        f"{name} gives all {len(groups)} groups the same peak rate of {peaks[0]:g}, whatever rates they were made with.",
+        f"{name} gives all {len(groups)} groups the same peak rate of {peaks[0]:g}, whatever theirs were.",
         f"Groups {', '.join(map(str, twins))} agree in every other setting, so their own rates were their purpose; "
         f"{name} overwrote them with {float(groups[0]['lr']):g} now and {peaks[0]:g} at its peak.",
         f"scheduler = torch.optim.lr_scheduler.{name}(optimizer, max_lr=[{wanted}]{length})",
@@ -105,7 +105,7 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
                 if in_pictures
                 else f"another number of batches than {batches}."
             ),
-            f"{steps} / {batches} = {steps / batches:.3g} epochs{cause or ''}. Stepped after each batch, the rate would "
+            f"{steps} / {batches} = {steps / batches:.3g} epochs{cause or ''}. Stepped per batch, the rate would "
             + ("never come down." if steps > batches else "run out, with an error, within the first epoch."),
             "scheduler = torch.optim.lr_scheduler.OneCycleLR("
             f"optimizer, max_lr={max(peak_rates(case)) if case.optimizer is not None else 1e-3:g}, epochs=epochs, "

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from helpers.doctor.case import in_python
+from helpers.doctor.museum.exhibits import Setup
 from helpers.heads import replace_head
 from helpers.recipes import Recipe
 
@@ -115,6 +115,16 @@ class World:
         """The usual loaders, by the names of a set-up's fields."""
         return {"train_loader": self.loader("train"), "val_loader": self.loader("val")}
 
+    def usual(self, model: nn.Module | None = None, **fields: Any) -> Setup:
+        """The usual set-up: whatever learns is in the optimizer, at this world's rates; `fields` replace its own."""
+        model = self.model() if model is None else model
+        groups = [
+            {**group, "params": [p for p in group["params"] if p.requires_grad]}
+            for group in self.two_groups(model, *self.rates)
+        ]
+        optimizer = self.optimizer([group for group in groups if group["params"]] or list(model.parameters()))
+        return Setup(model, **{"optimizer": optimizer, "classes": self.classes, **self.loaders(), **fields})
+
     @cached_property
     def folder(self) -> Path:
         """The pictures as files, `train/<class>/<number>.png` and `val/...`, in a temporary folder."""
@@ -134,7 +144,3 @@ class World:
         usual = [v2.ToImage(), *([v2.RandomHorizontalFlip()] if split == "train" else []), *self.preparation]
         dataset = datasets.ImageFolder(self.folder / split, transform=v2.Compose(usual), **settings)
         return DataLoader(dataset, self.batch_size, shuffle=split == "train")
-
-    def head_code(self) -> str:
-        """The head as a learner writes it, for example `model.fc`."""
-        return in_python(self.head_path)

@@ -1,1 +1,1 @@
-"""The museum's halls: mistakes in the model, in the optimizer, in the data."""
+"""The museum's halls: mistakes in the model, in the optimizer, in the data; and what is right."""

@@ -12,17 +12,6 @@ from helpers.doctor.museum.worlds import World
 from helpers.stages import freeze, set_trainable, stages
 
 
-def _usual(world: World, model: nn.Module, **fields: object) -> Setup:
-    """A set-up that fine-tunes whatever learns, with the world's own rates."""
-    held = {id(p) for p in model.parameters() if p.requires_grad}
-    groups = [
-        {**group, "params": [p for p in group["params"] if id(p) in held]}
-        for group in world.two_groups(model, *world.rates)
-    ]
-    optimizer = world.optimizer([group for group in groups if group["params"]] or list(model.parameters()))
-    return Setup(model, **{"optimizer": optimizer, "classes": world.classes, **world.loaders(), **fields})
-
-
 def _replace(world: World, model: nn.Module, new: nn.Module) -> None:
     parent, _, name = world.head_path.rpartition(".")
     setattr(model.get_submodule(parent), name, new)
@@ -30,7 +19,7 @@ def _replace(world: World, model: nn.Module, new: nn.Module) -> None:
 
 @exhibit("head-wrong-size")
 def head_never_replaced(world: World, wrong: bool) -> Setup:
-    return _usual(world, world.model(head=not wrong))
+    return world.usual(world.model(head=not wrong))
 
 
 @exhibit("head-edited-in-place")
@@ -39,7 +28,7 @@ def out_features_edited(world: World, wrong: bool) -> Setup:
     if wrong:
         layer = model.get_submodule(world.head_path)
         setattr(layer, "out_channels" if isinstance(layer, nn.Conv2d) else "out_features", len(world.classes))
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("head-not-reached")
@@ -48,7 +37,7 @@ def head_under_another_name(world: World, wrong: bool) -> Setup:
     if wrong:
         layer = model.get_submodule(world.head_path)
         model.new_classifier = nn.Linear(layer.weight.shape[1], len(world.classes))
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("nothing-trainable", trains=False)
@@ -58,7 +47,7 @@ def head_frozen_with_the_rest(world: World, wrong: bool) -> Setup:
         model.requires_grad_(False)
     else:
         freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("head-frozen")
@@ -66,7 +55,7 @@ def head_left_frozen(world: World, wrong: bool) -> Setup:
     model = world.model()
     if wrong:
         model.get_submodule(world.head_path).requires_grad_(False)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("softmax-before-loss")
@@ -93,7 +82,7 @@ def sigmoid_before_cross_entropy(world: World, wrong: bool) -> Setup:
 
 @exhibit("loss-expects-log-probabilities")
 def nll_on_raw_scores(world: World, wrong: bool) -> Setup:
-    return _usual(world, world.model(), criterion=nn.NLLLoss() if wrong else nn.CrossEntropyLoss())
+    return world.usual(criterion=nn.NLLLoss() if wrong else nn.CrossEntropyLoss())
 
 
 @exhibit("loss-raises", trains=False)
@@ -103,7 +92,7 @@ def labels_as_one_hot_rows_of_integers(world: World, wrong: bool) -> Setup:
     prepared = torch.stack([image for image, _ in world.loader("val").dataset][:1] * len(images))
     pairs = torch.utils.data.TensorDataset(prepared, rows if wrong else labels)
     loader = torch.utils.data.DataLoader(pairs, world.batch_size, shuffle=True)
-    return _usual(world, world.model(), train_loader=loader, val_loader=None)
+    return world.usual(train_loader=loader, val_loader=None)
 
 
 @exhibit("module-raises", trains=False)
@@ -118,7 +107,7 @@ def head_with_wrong_inputs(world: World, wrong: bool) -> Setup:
             else nn.Linear(inputs, len(world.classes))
         )
         _replace(world, model, new)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("weights-not-loaded")
@@ -128,7 +117,7 @@ def file_with_a_prefix_loaded_loosely(world: World, wrong: bool) -> Setup:
     if wrong:
         _start_anew(model)
         model.load_state_dict(file, strict=False)
-    return _usual(world, model, weights=file)
+    return world.usual(model, weights=file)
 
 
 @exhibit("weights-look-random")
@@ -136,7 +125,7 @@ def pretrained_forgotten(world: World, wrong: bool) -> Setup:
     model = world.model()
     if wrong:
         _start_anew(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("weights-look-random")
@@ -145,7 +134,7 @@ def random_body_frozen(world: World, wrong: bool) -> Setup:
     if wrong:
         _start_anew(model)
     freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("new-and-frozen")
@@ -178,7 +167,7 @@ def requires_grad_set_on_modules(world: World, wrong: bool) -> Setup:
             module.requires_grad = False
     if not wrong:
         freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("ignored-attribute")
@@ -189,7 +178,7 @@ def requires_grad_misspelt(world: World, wrong: bool) -> Setup:
     for parameter in [p for stage in stages(model)[:-1] for p in stage.parameters.values()]:
         if wrong:
             parameter.require_grad = False
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("ignored-attribute")
@@ -200,7 +189,7 @@ def trainable_as_in_keras(world: World, wrong: bool) -> Setup:
             child.trainable = False
     else:
         freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("freezing-wrong-layers")
@@ -209,7 +198,7 @@ def last_stages_frozen_instead_of_first(world: World, wrong: bool) -> Setup:
     names = [stage.name for stage in stages(model)]
     half = len(names) // 2
     set_trainable(model, [*(names[:half] if wrong else names[half:-1]), names[-1]])
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("frozen-batchnorm-drifts", only=("resnet", "mobilenet", "efficientnet"))
@@ -221,12 +210,12 @@ def frozen_by_requires_grad_alone(world: World, wrong: bool) -> Setup:
         model.get_submodule(world.head_path).requires_grad_(True)
     else:
         freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @exhibit("eval-mode-for-training", only=("resnet", "mobilenet", "efficientnet"))
 def never_back_to_train_mode(world: World, wrong: bool) -> Setup:
-    return _usual(world, world.model().train(not wrong), epoch_mode=not wrong)
+    return world.usual(world.model().train(not wrong), epoch_mode=not wrong)
 
 
 @exhibit("train-mode-for-evaluation", only=("resnet", "mobilenet", "efficientnet", "vgg", "squeezenet"))
@@ -243,7 +232,7 @@ def frozen_classifier_with_dropout(world: World, wrong: bool) -> Setup:
         model.get_submodule(world.head_path).requires_grad_(True)
     else:
         freeze(model)
-    return _usual(world, model)
+    return world.usual(model)
 
 
 def _start_anew(model: nn.Module) -> None:

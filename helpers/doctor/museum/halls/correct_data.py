@@ -1,185 +1,22 @@
-"""Set-ups that are right, though some look unusual: the doctor must let every one of them pass."""
+"""Data, heads and losses that are right, though some look unusual."""
 
-# ruff: noqa: D103  (an exhibit's name says what it is)
+# ruff: noqa: D103  (a set-up's name says what it is)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler, random_split
+from torch.utils.data import DataLoader, IterableDataset, Subset, WeightedRandomSampler, random_split
 from torchvision.transforms import v2
 
-from helpers.doctor.museum.exhibits import Setup
+from helpers.doctor.museum.exhibits import Setup, correct
 from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, SIZE, photos, pretrained, seasoned, small_world
 from helpers.doctor.museum.worlds import Photos, World
 from helpers.heads import replace_head
 from helpers.recipes import Recipe
-from helpers.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
-
-CORRECT: dict[str, Callable[[], Setup]] = {}
-
-
-def correct(build: Callable[[], Setup]) -> Callable[[], Setup]:
-    """Register a function that builds a correct set-up."""
-    CORRECT[build.__name__] = build
-    return build
-
-
-def _usual(world: World, model: nn.Module | None = None, **fields: Any) -> Setup:
-    model = world.model() if model is None else model
-    groups = [
-        {**group, "params": [p for p in group["params"] if p.requires_grad]}
-        for group in world.two_groups(model, *world.rates)
-    ]
-    optimizer = world.optimizer([group for group in groups if group["params"]])
-    return Setup(model, **{"optimizer": optimizer, "classes": world.classes, **world.loaders(), **fields})
-
-
-def _frozen(world: World) -> nn.Module:
-    model = world.model()
-    freeze(model)
-    return model
-
-
-for _architecture in ARCHITECTURES:
-    for _family in ("sgd", "adam"):
-        CORRECT[f"fine_tuning_{_architecture}_{_family}"] = lambda a=_architecture, f=_family: _usual(small_world(a, f))
-    CORRECT[f"linear_probe_{_architecture}"] = lambda a=_architecture: (lambda world: _usual(world, _frozen(world)))(
-        small_world(a)
-    )
-
-
-@correct
-def linear_probe_without_freezing_calls() -> Setup:
-    """Only the head in the optimizer, the body frozen, everything in eval mode for good."""
-    world = small_world("resnet")
-    model = world.model().eval()
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = name.startswith("fc.")
-    freeze(model)
-    optimizer = torch.optim.SGD(model.fc.parameters(), lr=0.1, momentum=0.9)
-    return Setup(model.eval(), optimizer, classes=CLASSES, **world.loaders())
-
-
-@correct
-def second_phase_of_lp_ft() -> Setup:
-    world = small_world("resnet", "adam")
-    model = world.model()
-    features = world.loader("val", shuffle=False)
-    head = torch.optim.Adam(model.fc.parameters(), lr=1e-3)
-    freeze(model)
-    for images, labels in features:
-        head.zero_grad()
-        nn.functional.cross_entropy(model(images), labels).backward()
-        head.step()
-    for module in model.modules():
-        module.__dict__.pop("train", None)
-    model.requires_grad_(True).train()
-    model.zero_grad()
-    return _usual(world, model)
-
-
-@correct
-def discriminative_one_cycle() -> Setup:
-    world = small_world("resnet", "adam")
-    model = world.model()
-    optimizer = torch.optim.AdamW(parameter_groups(model, 1e-3, 0.3, weight_decay=1e-2))
-    loaders = world.loaders()
-    rates = [group["lr"] for group in optimizer.param_groups]
-    scheduler = lr_scheduler.OneCycleLR(optimizer, rates, epochs=3, steps_per_epoch=len(loaders["train_loader"]))
-    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
-
-
-@correct
-def adam_1e_3_with_one_cycle_warm_up() -> Setup:
-    world = small_world("mobilenet")
-    model = world.model()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    loaders = world.loaders()
-    scheduler = lr_scheduler.OneCycleLR(optimizer, 1e-3, epochs=5, steps_per_epoch=len(loaders["train_loader"]))
-    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
-
-
-@correct
-def gradient_accumulation_with_one_cycle() -> Setup:
-    world = small_world("resnet")
-    model = world.model()
-    optimizer = world.optimizer(world.two_groups(model, *world.rates))
-    loaders = world.loaders()
-    steps = 5 * (len(loaders["train_loader"]) // 2)
-    scheduler = lr_scheduler.OneCycleLR(optimizer, list(world.rates[::-1]), total_steps=steps)
-    return Setup(model, optimizer, scheduler=scheduler, classes=CLASSES, **loaders)
-
-
-@correct
-def warm_up_then_cosine() -> Setup:
-    world = small_world("efficientnet", "adam")
-    setup = _usual(world)
-    warm = lr_scheduler.LinearLR(setup.optimizer, 0.1, total_iters=3)
-    cosine = lr_scheduler.CosineAnnealingLR(setup.optimizer, 20)
-    setup.scheduler = lr_scheduler.SequentialLR(setup.optimizer, [warm, cosine], [3])
-    return setup
-
-
-@correct
-def reduce_on_plateau() -> Setup:
-    setup = _usual(small_world("squeezenet"))
-    setup.scheduler = lr_scheduler.ReduceLROnPlateau(setup.optimizer, patience=2)
-    return setup
-
-
-@correct
-def stem_frozen_on_purpose() -> Setup:
-    world = small_world("resnet")
-    model = world.model()
-    freeze(model, up_to=stages(model)[1].name)
-    return _usual(world, model)
-
-
-@correct
-def batch_norm_in_eval_while_fine_tuning() -> Setup:
-    world = small_world("mobilenet")
-    model = world.model()
-    freeze_batchnorm_statistics(model)
-    return _usual(world, model)
-
-
-@correct
-def only_norms_and_head_learn() -> Setup:
-    world = small_world("vit", "adam")
-    model = world.model()
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = "ln" in name or name.startswith("heads")
-    return _usual(world, model)
-
-
-@correct
-def adapters_between_frozen_layers() -> Setup:
-    world = small_world("vit", "adam")
-    model = world.model()
-    for parameter in model.parameters():
-        parameter.requires_grad = False
-    for block in model.encoder.layers:
-        block.mlp = nn.Sequential(block.mlp, _Adapter(64, 16))
-    model.heads.requires_grad_(True)
-    return _usual(world, model)
-
-
-class _Adapter(nn.Module):
-    """A small layer beside the identity (Houlsby et al., 2019)."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
-        nn.init.zeros_(self.up.weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input plus a small correction."""
-        return x + self.up(nn.functional.gelu(self.down(x)))
+from helpers.stages import freeze
 
 
 def _with_statistics(architecture: str, mean: tuple, std: tuple) -> Setup:
@@ -187,7 +24,7 @@ def _with_statistics(architecture: str, mean: tuple, std: tuple) -> Setup:
     world.recipe = Recipe(mean, std, SIZE, SIZE)
     model = world.model()
     model.recipe = world.recipe
-    return _usual(world, model)
+    return world.usual(model)
 
 
 @correct
@@ -234,7 +71,7 @@ def _lit(factor: float, offset: float) -> Setup:
     for split in ("train", "val"):
         images, labels = getattr(world, split)
         setattr(world, split, ((images.float() * factor + offset).round().to(torch.uint8), labels))
-    return _usual(world)
+    return world.usual()
 
 
 @correct
@@ -256,8 +93,7 @@ def low_contrast_photos() -> Setup:
 def photos_resampled_as_floats() -> Setup:
     world = small_world("mobilenet")
     resample = [world.preparation[0], v2.Resize(SIZE + 8, antialias=True), v2.CenterCrop(SIZE), world.preparation[1]]
-    return _usual(
-        world,
+    return world.usual(
         train_loader=world.loader("train", [v2.RandomHorizontalFlip(), *resample]),
         val_loader=world.loader("val", resample),
     )
@@ -267,7 +103,7 @@ def photos_resampled_as_floats() -> Setup:
 def strong_augmentation_of_training_alone() -> Setup:
     world = small_world("resnet")
     steps = [v2.RandomResizedCrop(SIZE), v2.ColorJitter(0.3, 0.3, 0.3), v2.RandomRotation(20), *world.preparation]
-    return _usual(world, train_loader=world.loader("train", [*steps, v2.RandomErasing()]))
+    return world.usual(train_loader=world.loader("train", [*steps, v2.RandomErasing()]))
 
 
 @correct
@@ -275,7 +111,7 @@ def mixup_in_the_collate_function() -> Setup:
     world = small_world("resnet")
     mix = v2.MixUp(num_classes=len(CLASSES))
     loader = world.loader("train", collate_fn=lambda batch: mix(*torch.utils.data.default_collate(batch)))
-    return _usual(world, train_loader=loader)
+    return world.usual(train_loader=loader)
 
 
 @correct
@@ -287,7 +123,7 @@ def class_balanced_sampling_of_an_uneven_task() -> Setup:
     counts = torch.bincount(dataset.targets)
     weights = (1 / counts.double())[dataset.targets]
     sampler = WeightedRandomSampler(weights, len(dataset), generator=torch.Generator().manual_seed(0))
-    return _usual(world, train_loader=DataLoader(dataset, 8, sampler=sampler))
+    return world.usual(train_loader=DataLoader(dataset, 8, sampler=sampler))
 
 
 @correct
@@ -298,7 +134,7 @@ def uneven_task_with_class_weights() -> Setup:
     dataset = Photos(images[keep], labels[keep], world.loader("train").dataset.transform)
     weight = 1 / torch.bincount(dataset.targets).float()
     loader = DataLoader(dataset, 8, shuffle=True, drop_last=True)
-    return _usual(world, train_loader=loader, criterion=nn.CrossEntropyLoss(weight=weight / weight.mean()))
+    return world.usual(train_loader=loader, criterion=nn.CrossEntropyLoss(weight=weight / weight.mean()))
 
 
 def _two_classes() -> World:
@@ -310,7 +146,7 @@ def _two_classes() -> World:
 
 @correct
 def two_classes() -> Setup:
-    return _usual(_two_classes())
+    return _two_classes().usual()
 
 
 @correct
@@ -318,8 +154,7 @@ def two_classes_and_one_logit() -> Setup:
     world = _two_classes()
     model = replace_head(world.model(head=False), 1)
     loss = nn.BCEWithLogitsLoss()
-    setup = _usual(world, model, criterion=lambda scores, labels: loss(scores.flatten(), labels.float()))
-    return setup
+    return world.usual(model, criterion=lambda scores, labels: loss(scores.flatten(), labels.float()))
 
 
 @correct
@@ -333,7 +168,7 @@ def log_softmax_with_nll() -> Setup:
 
 @correct
 def label_smoothing() -> Setup:
-    return _usual(small_world("vit", "adam"), criterion=nn.CrossEntropyLoss(label_smoothing=0.1))
+    return small_world("vit", "adam").usual(criterion=nn.CrossEntropyLoss(label_smoothing=0.1))
 
 
 @correct
@@ -368,8 +203,8 @@ def one_folder_split_in_two() -> Setup:
     val.transform = v2.Compose([v2.ToImage(), *world.preparation])
     generator = torch.Generator().manual_seed(0)
     chosen, rest = random_split(range(len(train)), [0.75, 0.25], generator=generator)
-    pair = (torch.utils.data.Subset(train, list(chosen)), torch.utils.data.Subset(val, list(rest)))
-    return _usual(world, train_loader=DataLoader(pair[0], 8, shuffle=True), val_loader=DataLoader(pair[1], 8))
+    pair = (Subset(train, list(chosen)), Subset(val, list(rest)))
+    return world.usual(train_loader=DataLoader(pair[0], 8, shuffle=True), val_loader=DataLoader(pair[1], 8))
 
 
 class _Stream(IterableDataset):
@@ -378,7 +213,7 @@ class _Stream(IterableDataset):
     def __init__(self, pictures: Photos) -> None:
         self.pictures, self.generator = pictures, torch.Generator().manual_seed(0)
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
         for index in torch.randperm(len(self.pictures), generator=self.generator).tolist():
             yield self.pictures[index]
 
@@ -386,7 +221,7 @@ class _Stream(IterableDataset):
 @correct
 def stream_of_pictures() -> Setup:
     world = small_world("resnet")
-    return _usual(world, train_loader=DataLoader(_Stream(world.loader("train").dataset), 8))
+    return world.usual(train_loader=DataLoader(_Stream(world.loader("train").dataset), 8))
 
 
 @correct
@@ -398,15 +233,15 @@ def mappings_instead_of_pairs() -> Setup:
         images, labels = collate(batch)
         return {"pixel_values": images, "labels": labels}
 
-    return _usual(
-        world, train_loader=world.loader("train", collate_fn=named), val_loader=world.loader("val", collate_fn=named)
+    return world.usual(
+        train_loader=world.loader("train", collate_fn=named), val_loader=world.loader("val", collate_fn=named)
     )
 
 
 @correct
 def weights_told_as_a_state_dict() -> Setup:
     world = small_world("efficientnet")
-    return _usual(world, weights=pretrained("efficientnet").state_dict())
+    return world.usual(weights=pretrained("efficientnet").state_dict())
 
 
 @correct
