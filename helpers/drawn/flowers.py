@@ -50,9 +50,7 @@ def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:
     ground = scenery.backdrop(rng, size)
     centres, radii = _places(rng)
     layers = scenery.behind(rng) + scenery.stems(rng, species.leaf, centres, radii, sun)
-    colours = _colours(species, rng)
-    for centre, radius in zip(centres, radii, strict=True):
-        layers += _head(species, rng, centre, radius, colours, sun)
+    layers += _heads(species, rng, centres, radii, _colours(species, rng), sun)
     if rng.random() < 0.2:
         layers.append(scenery.in_front(rng))
 
@@ -87,6 +85,50 @@ def _colours(species: Species, rng: np.random.Generator) -> Numbers:
     return np.concatenate([petal, near(rng, [COLOURS[species.mark]], 0.6)])
 
 
+def _heads(
+    species: Species, rng: np.random.Generator, centres: Numbers, radii: Numbers, colours: Numbers, sun: Numbers
+) -> list[Layer]:
+    """The flowers (F of them, the farthest first): of each the petals behind its disc, the disc, petals before it."""
+    petals = species.count * species.layers
+    turns, jitters, starts, rises, discs = [], [], [], [], []
+    for centre, radius in zip(centres, radii, strict=True):
+        turns.append(_turn(np.deg2rad(50) * rng.random(), rng.uniform(0, 2 * np.pi)))
+        jitters.append(rng.uniform(-1, 1, (6, petals)))
+        starts.append(rng.uniform(0, 2 * np.pi))
+        rises.append(species.rise + rng.uniform(-8, 10))
+        discs.append(_disc(species, rng, centre, radius, turns[-1], sun))
+    jitter = np.stack(jitters, 1)
+    ring = np.arange(petals) // species.count
+    place = np.arange(petals) % species.count + 0.5 * ring + 0.13 * jitter[0]
+    angle = np.array(starts)[:, None] + 2 * np.pi / species.count * place
+    rise = np.deg2rad(np.array(rises)[:, None] + 9 * ring + 4 * jitter[1])
+    length = radii[:, None] * (1 - 0.6 * ring / max(species.layers, 2)) * (1 + 0.06 * jitter[2])
+    cos, sin, low, high = np.cos(angle), np.sin(angle), np.cos(rise), np.sin(rise)
+    axes = np.array([[cos * low, sin * low, high], [-sin, cos, 0 * cos], [-cos * high, -sin * high, low]])
+    axes = (np.stack(turns) @ axes.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
+    along, across, normal = axes
+    frame = np.array([along[:2] * length, across[:2] * length * (1 + 0.1 * jitter[3])])
+    front = (normal[2] < 0.12) & (along[2] > 0)
+    tipped, sideways, facing = (sun @ axes.reshape(3, 3, -1)).reshape(3, *front.shape)
+    light = np.array([0.4 + 0.85 * np.maximum(facing, -0.45 * facing), -0.7 * tipped, -0.7 * sideways])
+    light *= 1 + 0.06 * jitter[5] - 0.08 * ring / species.layers
+    order = np.lexsort((along[2] + 0.05 * jitter[4], np.broadcast_to(ring, front.shape), front))
+    everything = stamps(
+        species.petal,
+        np.repeat(centres, petals, 0),
+        _not_too_thin(frame).reshape(2, 2, -1).transpose(2, 1, 0),
+        colours,
+        light.reshape(3, -1).T,
+        bend=0.12 * jitter[3].ravel(),
+        shadow=0.4,
+    ).rows.reshape(len(centres), petals, -1)
+    layers = []
+    for rows, sorted_, behind, disc in zip(everything, order, petals - front.sum(1), discs, strict=True):
+        rows = rows[sorted_]
+        layers += [Layer(species.petal, rows[:behind]), disc, Layer(species.petal, rows[behind:])]
+    return layers
+
+
 def _turn(tilt: float, about: float) -> Numbers:
     """The rotation (3, 3) by `tilt` about a line in the picture's plane at angle `about` (Rodrigues)."""
     x, y, cos, sin = np.cos(about), np.sin(about), np.cos(tilt), np.sin(tilt)
@@ -100,44 +142,13 @@ def _turn(tilt: float, about: float) -> Numbers:
     )
 
 
-def _head(
-    species: Species, rng: np.random.Generator, centre: Numbers, radius: float, colours: Numbers, sun: Numbers
-) -> list[Layer]:
-    """One flower: petals behind the disc, the disc, petals before it."""
-    turn = _turn(np.deg2rad(50) * rng.random(), rng.uniform(0, 2 * np.pi))
-    count, layers = species.count, species.layers
-    ring = np.repeat(np.arange(layers), count)
-    pitch = 2 * np.pi / count
-    jitter = rng.uniform(-1, 1, (6, layers * count))
-    angle = rng.uniform(0, 2 * np.pi) + pitch * (np.arange(layers * count) % count + 0.5 * ring + 0.13 * jitter[0])
-    rise = np.deg2rad(species.rise + rng.uniform(-8, 10) + 9 * ring + 4 * jitter[1])
-    length = radius * (1 - 0.6 * ring / max(layers, 2)) * (1 + 0.06 * jitter[2])
-    cos, sin, low, high = np.cos(angle), np.sin(angle), np.cos(rise), np.sin(rise)
-    along = turn @ np.array([cos * low, sin * low, high])
-    across = turn @ np.array([-sin, cos, 0 * cos])
-    normal = turn @ np.array([-cos * high, -sin * high, low])
-    frame = np.stack([along[:2] * length, across[:2] * length * (1 + 0.1 * jitter[3])], 1)
-    facing = sun @ normal
-    light = np.stack([0.4 + 0.85 * np.maximum(facing, -0.45 * facing), -0.7 * (sun @ along), -0.7 * (sun @ across)], -1)
-    light *= (1 + 0.06 * jitter[5] - 0.08 * ring / layers)[:, None]
-    front = (normal[2] < 0.12) & (along[2] > 0)
-    order = np.lexsort((along[2] + 0.05 * jitter[4], ring, front))
-    petals = stamps(
-        species.petal, np.tile(centre, (len(ring), 1)), _not_too_thin(frame).transpose(2, 0, 1), colours, light,
-        bend=0.12 * jitter[3], shadow=0.4,
-    )  # fmt: skip
-    rows, back = petals.rows[order], int(len(ring) - front.sum())
-    disc = _disc(species, rng, centre, radius, turn, sun)
-    return [Layer(species.petal, rows[:back]), disc, Layer(species.petal, rows[back:])]
-
-
 def _not_too_thin(frame: Numbers) -> Numbers:
-    """Frames (2, 2, K) seen edge-on, widened so that a petal keeps a visible thickness."""
-    (ax, bx), (ay, by) = frame
+    """Frames (2 axes, x and y, ...) seen edge-on, widened so that a petal keeps a visible thickness."""
+    (ax, ay), (bx, by) = frame
     length = np.hypot(ax, ay) + 1e-6
     across = (ax * by - ay * bx) / length
     missing = np.where(across < 0, -1, 1) * np.maximum(0.16 * np.hypot(bx, by) - np.abs(across), 0)
-    return np.array([[ax, bx - missing * ay / length], [ay, by + missing * ax / length]])
+    return np.array([[ax, ay], [bx - missing * ay / length, by + missing * ax / length]])
 
 
 def _disc(

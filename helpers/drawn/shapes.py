@@ -19,7 +19,7 @@ GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 Grid = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Petal:
     """A petal or leaf, symmetric about its axis.
 
@@ -62,7 +62,7 @@ class Petal:
         return self.width * (1 + 2 * self.frill)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Disc:
     """The middle of a flower: one unit across, its centre at u = 0.5, v = 0.
 
