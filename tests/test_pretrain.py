@@ -19,8 +19,8 @@ from helpers.embedded import RECIPE, WEIGHTS, build
 from helpers.files import sha256
 from helpers.pretrain import augmented, normalised, one_cycle, pretrain
 
-TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0, "save_every": 0.0}
-CODE = f"from helpers.pretrain import pretrain; import sys; pretrain(sys.argv[1], **{TINY!r})"
+TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0}
+CODE = f"from helpers.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
 
 
 def test_the_rate_rises_then_falls_to_nothing():
@@ -62,9 +62,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_training_lowers_the_loss(tmp_path):
-    result = pretrain(
-        tmp_path / "b.safetensors", **{**TINY, "epochs": 25, "save_every": 60.0}, lr=0.05, report=lambda line: None
-    )
+    result = pretrain(tmp_path / "b.safetensors", **{**TINY, "epochs": 25}, lr=0.05, report=lambda line: None)
     assert result["loss"] < 1.2
     assert result["pictures"] == 25 * 32
 

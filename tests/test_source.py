@@ -34,7 +34,10 @@ def test_a_picture_depends_on_its_label_place_size_and_seed_alone():
 
 def test_pictures_are_the_same_on_every_machine():
     pictures = source.draw(range(0, 1000, 20), 64, seed=0)
-    assert hashlib.sha256(pictures.numpy().tobytes()).hexdigest() == "67a2781e48db172a57c989898393523271fc7b500245c4814d72f5b6375a6826"
+    assert (
+        hashlib.sha256(pictures.numpy().tobytes()).hexdigest()
+        == "67a2781e48db172a57c989898393523271fc7b500245c4814d72f5b6375a6826"
+    )
 
 
 def test_own_colours_tell_texture_classes_apart():
