@@ -94,7 +94,9 @@ def extract(
     device = next(model.parameters()).device
     runner, last = _for_inference(model, precision)
     caught: list[Tensor] = []
-    hook = _entry(runner, model).register_forward_pre_hook(lambda _, arguments: caught.append(arguments[0]))
+    hook = runner.get_submodule(_entry_path(model)).register_forward_pre_hook(
+        lambda _, arguments: caught.append(arguments[0])
+    )
     inputs, labels, filled = None, torch.empty(len(names), dtype=torch.int64), 0
     try:
         for images, batch_labels in batches:
@@ -122,28 +124,31 @@ def _for_inference(model: nn.Module, precision: str) -> tuple[nn.Module, nn.Modu
     runner = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     last = copy.deepcopy(head(model)).eval().requires_grad_(False)
     if precision == "bf16":
-        return _fused(runner).to(torch.bfloat16), last.to(torch.bfloat16)
+        return _fused(runner, _entry_path(model)).to(torch.bfloat16), last.to(torch.bfloat16)
     return runner, last
 
 
-def _fused(model: nn.Module) -> nn.Module:
-    """BatchNorm folded into the convolutions before it, where the model can be traced."""
+def _fused(model: nn.Module, entry: str) -> nn.Module:
+    """BatchNorm folded into the convolutions before it, where the model can be traced down to the head's entry."""
     from torch.fx.experimental.optimization import fuse
     from torch.fx.proxy import TraceError
 
-    with contextlib.suppress(TraceError, TypeError, ValueError, NotImplementedError):
-        return fuse(model)
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        with contextlib.suppress(TraceError, TypeError, ValueError, NotImplementedError):
+            traced = fuse(model)
+            if any(node.target == entry for node in traced.graph.nodes):
+                return traced
     return model
 
 
-def _entry(runner: nn.Module, model: nn.Module) -> nn.Module:
-    """The head's first layer in `runner`: a traced model calls layers, not the Sequential around them."""
+def _entry_path(model: nn.Module) -> str:
+    """The path of the head's first layer: a traced model calls layers, not the Sequential around them."""
     last = head(model)
-    name = next(name for name, module in model.named_modules() if module is last)
+    path = next(name for name, module in model.named_modules() if module is last)
     while isinstance(last, nn.Sequential):
         child, last = next(iter(last.named_children()))
-        name = f"{name}.{child}"
-    return runner.get_submodule(name)
+        path = f"{path}.{child}"
+    return path
 
 
 def _check_head_is_last(last: nn.Module, received: Tensor, outputs: Tensor) -> None:
