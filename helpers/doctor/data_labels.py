@@ -47,7 +47,7 @@ def labels_from_one(case: Case) -> Symptom | None:
             outputs = case.outputs.shape[-1] if case.model is not None else None
         except CannotTell:
             outputs = None
-        known = len(labels.unique()) == high
+        known = len(labels.unique()) == high > 1
         if high in (names, outputs) or (known and outputs == high + 1 and (names or high) == high):
             outside = high == outputs
             return Symptom(

@@ -78,25 +78,25 @@ def grey_pictures(case: Case) -> Symptom | None:
 
 
 @check("warning", needs=("model", "loader"))
-def bgr_pictures(case: Case) -> Iterator[Symptom]:
+def bgr_pictures(case: Case) -> Symptom | None:
     """Red and blue are exchanged: the pictures are BGR where RGB is expected."""
-    told = False
-    for reading in case.readings:
-        compared = _colours(case, reading)
-        if compared is None:
-            continue
-        told = True
-        delivered, stored, count = compared
-        agreement = float((delivered * stored).sum() / stored.square().sum())
-        if agreement < -0.4:
-            yield Symptom(
-                f"Red and blue are exchanged in the {reading.split} pictures: they are BGR.",
-                f"In {count} colourful files red minus blue is {stored.mean():+.3f} on average; as the network gets "
-                f"them it is {delivered.mean():+.3f} (slope {agreement:+.2f} from picture to picture; RGB gives +1).",
-                "image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)  # or PIL.Image.open(path).convert('RGB')",
-            )
-    if not told:
+    compared = {reading.split: _colours(case, reading) for reading in case.readings}
+    compared = {split: colours for split, colours in compared.items() if colours is not None}
+    if not compared:
         raise CannotTell("the datasets hold no colourful picture files to compare colours with")
+    slopes = {
+        split: float((given * stored).sum() / stored.square().sum()) for split, (given, stored) in compared.items()
+    }
+    exchanged = [split for split, slope in slopes.items() if slope < -0.4]
+    if not exchanged:
+        return None
+    given, stored = compared[exchanged[0]]
+    return Symptom(
+        f"Red and blue are exchanged in the {' and '.join(exchanged)} pictures: they are BGR.",
+        f"In {len(stored)} colourful files red minus blue is {stored.mean():+.3f} on average; as the network gets them "
+        f"it is {given.mean():+.3f} (slope {slopes[exchanged[0]]:+.2f} from picture to picture; RGB gives +1).",
+        "image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)  # or PIL.Image.open(path).convert('RGB')",
+    )
 
 
 @check("note", needs=("model", "loader"), unless=("module-raises",))
@@ -171,7 +171,7 @@ def _same(pictures: torch.Tensor, fits: dict[int, tuple[float, float]]) -> bool:
     )
 
 
-def _colours(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor, int] | None:
+def _colours(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Mean red minus blue of colourful pictures, as delivered and as stored in their files."""
     if not reading.files or not reading.batches or reading.pictures.shape[1] != 3:
         return None
@@ -191,7 +191,7 @@ def _colours(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor, 
         stored.append(truth)
     if len(stored) < 3:
         return None
-    return torch.tensor(delivered), torch.tensor(stored), len(stored)
+    return torch.tensor(delivered), torch.tensor(stored)
 
 
 def _stored_colour(path: Any) -> float | None:

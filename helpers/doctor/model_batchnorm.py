@@ -12,7 +12,6 @@ from helpers.doctor.trace import Layer
 
 HARMFUL = 0.5  # movement of the features, as a share of how far apart the pictures' features are
 BATCHES = 3
-SAMPLE = 16
 
 
 @check("note", needs=("model", "train_loader"), unless=("module-raises", "weights-look-random", "nothing-trainable"))
@@ -48,10 +47,11 @@ def _drifts(layer: Layer, twin: nn.Module) -> bool:
 
 def _movement(case: Case, twin: nn.Module, drifting: list[Layer]) -> tuple[float, float]:
     """How far the features move during one epoch of training, and how far apart pictures are (root mean square)."""
-    pictures = case.batch[0][:SAMPLE]
+    few = case.affordable
+    pictures = case.batch[0][:few]
     before = _features(case, twin, pictures)
     loader = case.train_loader
-    batches = [case.for_model(images) for images, _ in loader.batches if len(images) > 1][:BATCHES]
+    batches = [case.for_model(images[: 2 * few]) for images, _ in loader.batches if len(images) > 1][:BATCHES]
     if not batches:
         raise CannotTell("the training loader gave no batch of two or more pictures")
     twin.train()

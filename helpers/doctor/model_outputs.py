@@ -23,12 +23,7 @@ def module_raises(case: Case) -> Symptom | None:
     pictures = case.batch[0]
     error, where = case.trace.error, case.trace.culprit
     if error is None:
-        model = case.specimen()[0].eval()
-        try:
-            with torch.no_grad():
-                model(pictures)
-        except Exception as raised:  # whatever the learner's module raises is a finding
-            error, where = raised, "(in eval mode)"
+        error, where = case.error_in_eval, "(in eval mode)"
     if error is None:
         return None
     shape = tuple(pictures.shape)
@@ -43,7 +38,8 @@ def module_raises(case: Case) -> Symptom | None:
 @check("error", needs=("model", "criterion", "loader"), unless=("head-wrong-size", "labels-out-of-range"))
 def loss_raises(case: Case) -> Symptom | None:
     """The loss raises an error on the model's outputs and the loader's labels."""
-    outputs, labels = case.outputs, case.batch[1]
+    outputs = case.outputs
+    labels = case.batch[1][: len(outputs)]
     try:
         with torch.no_grad():
             copy.deepcopy(case.criterion)(outputs, labels)
@@ -137,7 +133,8 @@ def activation_after_logits(case: Case) -> Symptom | None:
             f"All outputs are at least 0 and {zeros:.0%} are exactly 0.",
             f"# in forward: return what {in_python(case.head.name)} gives, without an activation",
         )
-    if kind in ("logits", "binary-logits") and outputs.shape[-1] > 1 and _sigmoid_like(case):
+    inside = bool(((outputs > 0) & (outputs < 1)).all())
+    if kind in ("logits", "binary-logits") and outputs.shape[-1] > 1 and inside and _sigmoid_like(case):
         return Symptom(
             "The outputs pass through a sigmoid before a loss that expects logits.",
             f"All outputs lie between {outputs.min():.3f} and {outputs.max():.3f}, while the last layer's own reach "
@@ -153,7 +150,7 @@ def _sigmoid_like(case: Case) -> bool:
     model = case.specimen()[0].eval()
     model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
     with torch.no_grad():
-        model(case.batch[0])
+        model(case.batch[0][: len(case.outputs)])
     return bool(seen) and seen[-1].shape == case.outputs.shape and _close(seen[-1].float().sigmoid(), case.outputs)
 
 

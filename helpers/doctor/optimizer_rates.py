@@ -25,7 +25,7 @@ OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
     "weights-look-random",
     "weights-not-loaded",
 )
-WORSE, MUCH_WORSE = 1.5, 2.5  # times the first loss, on pictures that the steps did not learn from
+WORSE, MUCH_WORSE = 1.0, 2.5  # nats of loss above guessing, on pictures that the steps did not learn from
 HUGE, MUCH, SOME = 0.1, 0.05, 0.02  # share of a layer's weights that one step changes
 
 
@@ -42,17 +42,16 @@ def rate_too_high(case: Case) -> Symptom | None:
     change = median(trial.changes.get(name, 0.0) for name in weights)
     if change > HUGE:
         return _symptom(case, trial, body, f"Each step changes the pretrained layers by {change:.0%}.", "error")
-    guessing = math.log(max(2, case.outputs.shape[-1]))
-    worse = trial.others_rise > WORSE and trial.others[-1] > guessing + 0.3
-    if trial.rise > 1.25 or worse:
+    worse = trial.worse_than_guessing(case.outputs.shape[-1])
+    if trial.rise > 1.25 or worse > WORSE:
         whole = {name for layer in body for name in layer.parameters}
         head_only = try_steps(case, {name for name, p in case.model.named_parameters() if name not in whole})
         verdict = "The learning rate is too high for the pretrained layers: "
         if trial.rise > 1.25 and (trial.rise > 1.5 * head_only.rise or head_only.rise < 1.25):
             severity = "error" if trial.rise > RISES else "warning"
             return _symptom(case, trial, body, verdict + "the loss rises on what it learns from.", severity)
-        if worse and trial.others_rise > 1.3 * head_only.others_rise:
-            severity = "error" if trial.others_rise > MUCH_WORSE else "warning"
+        if worse > max(WORSE, head_only.worse_than_guessing(case.outputs.shape[-1]) + WORSE / 2):
+            severity = "error" if worse > MUCH_WORSE else "warning"
             return _symptom(
                 case, trial, body, verdict + "other pictures are then told worse than by guessing.", severity
             )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from helpers.doctor.case import Case
+from helpers.doctor.case import TRIAL_PICTURES, Case
 from helpers.doctor.findings import CannotTell
 from helpers.doctor.trace import main_output
 
 STEPS = 4
-SLOW = 1.0  # seconds for the forward and backward pass of the trace; above this the trial uses fewer pictures
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,15 @@ class Trial:
     @property
     def rise(self) -> float:
         """The highest loss after a step over the first loss (at least half a nat, so that 0.01 can double)."""
-        return _rise(self.losses)
+        later = [loss if loss == loss else float("inf") for loss in self.losses[1:]]
+        return max(later) / max(self.losses[0], 0.5)
 
-    @property
-    def others_rise(self) -> float:
-        """The same for other pictures; 1 where there were none."""
-        return _rise(self.others) if self.others else 1.0
-
-
-def _rise(losses: list[float]) -> float:
-    later = [loss if loss == loss else float("inf") for loss in losses[1:]]
-    return max(later) / max(losses[0], 0.5)
+    def worse_than_guessing(self, classes: int) -> float:
+        """How far the loss on other pictures ends above guessing, and above where it began; 0 without such pictures."""
+        if not self.others:
+            return 0.0
+        last = self.others[-1] if self.others[-1] == self.others[-1] else float("inf")
+        return last - max(self.others[0], math.log(max(2, classes)))
 
 
 def peak_rates(case: Case) -> list[float]:
@@ -82,7 +80,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
         CannotTell: if model, loss or optimizer raise; other checks report that.
     """
     twin, optimizer = case.specimen()
-    few = 8 if case.trace.seconds > SLOW else 16
+    few = case.affordable
     pictures, labels = case.batch[0][:few], case.batch[1][:few]
     criterion = copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
     twin.train()
@@ -94,7 +92,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
         parameter.requires_grad_(name in learning)
         parameter.grad = None
     before = {name: p.detach().clone() for name, p in learning.items()}
-    peaks, ramp, steps = peak_rates(case), warms_up(case), STEPS if few == 16 else STEPS - 1
+    peaks, ramp, steps = peak_rates(case), warms_up(case), STEPS if few == TRIAL_PICTURES else STEPS - 1
     now = [float(group["lr"]) for group in optimizer.param_groups]
     changes: dict[str, float] = {}
     losses: list[float] = []
@@ -102,14 +100,17 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
 
     def on_others() -> None:
         if len(case.other_batch[0]) >= few // 2:
-            with torch.no_grad():
-                others.append(float(criterion(main_output(twin(case.other_batch[0][:few])), case.other_batch[1][:few])))
+            others.append(loss_now(case.other_batch[0][:few], case.other_batch[1][:few]))
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         loss = criterion(main_output(twin(pictures)), labels)
         loss.backward()
         return loss
+
+    def loss_now(images: torch.Tensor, targets: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float(criterion(main_output(twin(images)), targets))
 
     try:
         on_others()
@@ -120,7 +121,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
             losses.append(float(optimizer.step(closure).detach()))
             if step == 0:
                 changes = {n: _change(p, before[n]) for n, p in learning.items()}
-        losses.append(float(closure().detach()))
+        losses.append(loss_now(pictures, labels))
         on_others()
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from statistics import mean, stdev
 from typing import Any
 
@@ -18,9 +21,11 @@ from helpers.doctor.trace import main_output
 from helpers.tasks import Task, load_task
 
 SEEDS = 5
-EPOCHS = 5
-SCORED = 400  # test pictures that stand for validation
+EPOCHS = 4
+SCORED = 300  # test pictures that stand for validation
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # two-sided 95 % quantiles by number of pairs
+_WORLDS: list[World] = []  # of this process, one for each seed
+_SCORES: dict[str, float] = {}
 PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
 
@@ -58,25 +63,26 @@ def train_and_score(setup: Setup, seed: int) -> float:
     return right / total
 
 
-def measure(report: Callable[[str], None], seeds: int = SEEDS) -> dict[str, Any]:
+def measure(report: Callable[[str], None], seeds: int = SEEDS, processes: int = 2) -> dict[str, Any]:
     """Train every exhibit that can be trained, wrong and right, with paired seeds.
 
     Args:
         report: called with one line for each exhibit.
         seeds: pairs of runs for each exhibit.
+        processes: how many exhibits are trained side by side, each on one core.
 
     Returns:
         The figures for `data/museum.json`: for each exhibit the accuracies and the accuracy lost, as mean and 95 %
         interval (Student's t over the pairs), and whether that is distinguishable from nothing.
     """
     task = load_task("flowers")
-    worlds = [embedded_world(task, seed) for seed in range(seeds)]
-    scores: dict[str, float] = {}
+    chosen = [x.name for x in EXHIBITS if x.trains and (not x.only or "resnet" in x.only)]
     rows = []
-    for exhibit in EXHIBITS:
-        if exhibit.trains and (not exhibit.only or "resnet" in exhibit.only):
-            rows.append(_row(exhibit, worlds, scores))
-            report(line(rows[-1]))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, (task, seeds)) as pool:
+        for row in pool.map(_row, chosen):
+            rows.append(row)
+            report(line(row))
     return {
         "task": f"{task.name}: {len(task.train)} training pictures of {len(task.classes)} species",
         "backbone": "embedded",
@@ -94,16 +100,21 @@ def line(row: dict[str, Any]) -> str:
     return f"{row['code']:32} {row['exhibit']:40} {row['lost']:+.3f} [{low:+.3f}, {high:+.3f}]{verdict}"
 
 
-def _row(exhibit: Exhibit, worlds: list[World], scores: dict[str, float]) -> dict[str, Any]:
-    wrong, right = [], []
-    for world in worlds:
-        wrong.append(_score(exhibit, world, True, scores))
-        right.append(_score(exhibit, world, False, scores))
+def _start(task: Task, seeds: int) -> None:
+    """In each process: make the worlds once."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    _WORLDS.extend(embedded_world(task, seed) for seed in range(seeds))
+
+
+def _row(name: str) -> dict[str, Any]:
+    exhibit = next(x for x in EXHIBITS if x.name == name)
+    wrong, right = ([_score(exhibit, world, broken) for world in _WORLDS] for broken in (True, False))
     lost = [b - a for a, b in zip(wrong, right, strict=True)]
     half = STUDENT[len(lost)] * stdev(lost) / math.sqrt(len(lost))
     low, high = mean(lost) - half, mean(lost) + half
     torch.manual_seed(0)
-    found = [f for f in diagnose(**exhibit.build(worlds[0], True).shown()).findings if f.code == exhibit.code]
+    found = [f for f in diagnose(**exhibit.build(_WORLDS[0], True).shown()).findings if f.code == exhibit.code]
     return {
         "code": exhibit.code,
         "exhibit": exhibit.name,
@@ -116,14 +127,14 @@ def _row(exhibit: Exhibit, worlds: list[World], scores: dict[str, float]) -> dic
     }
 
 
-def _score(exhibit: Exhibit, world: World, wrong: bool, scores: dict[str, float]) -> float:
+def _score(exhibit: Exhibit, world: World, wrong: bool) -> float:
     """Train and score, once for set-ups that are the same: many repaired twins are."""
     torch.manual_seed(world.seed)
     setup = exhibit.build(world, wrong)
     key = f"{world.seed} {_fingerprint(setup)}"
-    if wrong or key not in scores:
-        scores[key] = train_and_score(setup, world.seed)
-    return scores[key]
+    if wrong or key not in _SCORES:
+        _SCORES[key] = train_and_score(setup, world.seed)
+    return _SCORES[key]
 
 
 def _fingerprint(setup: Setup) -> str:
