@@ -29,7 +29,7 @@ _TO_RGB = np.array(
         [0.2309699292, -0.3413193965, 1.7076147010],
     ]
 )
-# How far `near` goes in lightness, chroma and hue: by a share of the value, and by an amount.
+# What a shift of 1 does to lightness, chroma and hue: it adds a share of the value, and an amount.
 _MORE, _FURTHER = np.array([0.0, 0.4, 0.0]), np.array([0.09, 0.0, 16.0])
 
 
@@ -76,9 +76,12 @@ def oklch(colours: Numbers | Sequence[float]) -> Numbers:
 
 def near(rng: np.random.Generator, colours: Numbers | Sequence[Sequence[float]], spread: float) -> Numbers:
     """Colours near the given ones (OKLCH, (K, 3)), as linear RGB (K, 3)."""
-    colours = np.asarray(colours, np.float64)
-    shift = spread * rng.uniform(-1, 1, colours.shape)
-    return oklch(np.maximum(colours * (1 + _MORE * shift) + _FURTHER * shift, 0.0))
+    return shifted(colours, spread * rng.uniform(-1, 1, (len(colours), 3)))
+
+
+def shifted(colours: Numbers | Sequence[Sequence[float]], shift: Numbers) -> Numbers:
+    """Colours (OKLCH, (K, 3)) moved in lightness, chroma and hue by `shift` (K, 3), as linear RGB (K, 3)."""
+    return oklch(np.maximum(np.asarray(colours) * (1 + _MORE * shift) + _FURTHER * shift, 0.0))
 
 
 @lru_cache(maxsize=64)

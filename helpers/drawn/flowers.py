@@ -6,14 +6,15 @@ background. Picture i depends on (labels[i], i, seed) alone; its size only says 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helpers.drawn import scenery
-from helpers.drawn.canvas import Array, Numbers, check, develop, dice, near, oklch
+from helpers.drawn.canvas import Array, Numbers, check, develop, dice, near, oklch, shifted
 from helpers.drawn.species import COLOURS, TABLE, Species
 from helpers.drawn.stamps import Layer, Scene, draw_all, stamps
 
@@ -85,61 +86,117 @@ def _colours(species: Species, rng: np.random.Generator) -> Numbers:
     return np.concatenate([petal, near(rng, [COLOURS[species.mark]], 0.6)])
 
 
+class _Pose(NamedTuple):
+    """Chance of one flower: how it is turned, what its petals and its disc are like."""
+
+    turn: Numbers  # rotation (3, 3)
+    jitter: Numbers  # of each petal (6, petals), -1 to 1
+    start: float  # angle of the first petal
+    rise: float  # degrees
+    disc_size: float
+    disc_spin: float
+    disc_shift: Numbers  # of the disc's colours (3, 3), -1 to 1
+
+
+def _pose(rng: np.random.Generator, petals: int) -> _Pose:
+    turn = _turn(math.radians(50) * rng.random(), rng.uniform(0, 2 * math.pi))
+    jitter = rng.uniform(-1, 1, (6, petals))
+    start, rise = rng.uniform(0, 2 * math.pi), rng.uniform(-8, 10)
+    size, spin = rng.uniform(0.85, 1.15), rng.uniform(0, 2 * math.pi)
+    return _Pose(turn, jitter, start, rise, size, spin, rng.uniform(-1, 1, (3, 3)))
+
+
+def _turn(tilt: float, about: float) -> list[list[float]]:
+    """The rotation (3, 3) by `tilt` about a line in the picture's plane at angle `about` (Rodrigues)."""
+    x, y, cos, sin = math.cos(about), math.sin(about), math.cos(tilt), math.sin(tilt)
+    rest = 1 - cos
+    return [
+        [cos + x * x * rest, x * y * rest, y * sin],
+        [x * y * rest, cos + y * y * rest, -x * sin],
+        [-y * sin, x * sin, cos],
+    ]
+
+
 def _heads(
     species: Species, rng: np.random.Generator, centres: Numbers, radii: Numbers, colours: Numbers, sun: Numbers
 ) -> list[Layer]:
     """The flowers (F of them, the farthest first): of each the petals behind its disc, the disc, petals before it."""
     petals = species.count * species.layers
-    turns, jitters, starts, rises, discs = [], [], [], [], []
-    for centre, radius in zip(centres, radii, strict=True):
-        turns.append(_turn(np.deg2rad(50) * rng.random(), rng.uniform(0, 2 * np.pi)))
-        jitters.append(rng.uniform(-1, 1, (6, petals)))
-        starts.append(rng.uniform(0, 2 * np.pi))
-        rises.append(species.rise + rng.uniform(-8, 10))
-        discs.append(_disc(species, rng, centre, radius, turns[-1], sun))
-    jitter = np.stack(jitters, 1)
+    turn, jitter, *rest, shift = (np.array(part) for part in zip(*[_pose(rng, petals) for _ in radii], strict=True))
+    start, rise, size, spin = rest
+    rows, behind = _petals(species, turn, jitter.transpose(1, 0, 2), start, rise, centres, radii, colours, sun)
+    discs = _discs(species, turn, size, spin, shift, centres, radii, sun)
+    layers = []
+    for flower, disc, back in zip(rows, discs, behind, strict=True):
+        middle = Layer(species.disc, disc[None])
+        layers += [Layer(species.petal, flower[:back]), middle, Layer(species.petal, flower[back:])]
+    return layers
+
+
+def _petals(
+    species: Species,
+    turn: Numbers,
+    jitter: Numbers,
+    start: Numbers,
+    rise: Numbers,
+    centres: Numbers,
+    radii: Numbers,
+    colours: Numbers,
+    sun: Numbers,
+) -> tuple[Numbers, list[int]]:
+    """Stamps of the petals (F, petals, columns), each flower's from back to front, and how many lie behind the disc."""
+    petals = jitter.shape[-1]
     ring = np.arange(petals) // species.count
     place = np.arange(petals) % species.count + 0.5 * ring + 0.13 * jitter[0]
-    angle = np.array(starts)[:, None] + 2 * np.pi / species.count * place
-    rise = np.deg2rad(np.array(rises)[:, None] + 9 * ring + 4 * jitter[1])
+    angle = start[:, None] + 2 * np.pi / species.count * place
+    rise = np.deg2rad(species.rise + rise[:, None] + 9 * ring + 4 * jitter[1])
     length = radii[:, None] * (1 - 0.6 * ring / max(species.layers, 2)) * (1 + 0.06 * jitter[2])
     cos, sin, low, high = np.cos(angle), np.sin(angle), np.cos(rise), np.sin(rise)
     axes = np.array([[cos * low, sin * low, high], [-sin, cos, 0 * cos], [-cos * high, -sin * high, low]])
-    axes = (np.stack(turns) @ axes.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
+    axes = (turn @ axes.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
     along, across, normal = axes
-    frame = np.array([along[:2] * length, across[:2] * length * (1 + 0.1 * jitter[3])])
-    front = (normal[2] < 0.12) & (along[2] > 0)
-    tipped, sideways, facing = (sun @ axes.reshape(3, 3, -1)).reshape(3, *front.shape)
+    tipped, sideways, facing = (sun @ axes.reshape(3, 3, -1)).reshape(3, *angle.shape)
     light = np.array([0.4 + 0.85 * np.maximum(facing, -0.45 * facing), -0.7 * tipped, -0.7 * sideways])
     light *= 1 + 0.06 * jitter[5] - 0.08 * ring / species.layers
-    order = np.lexsort((along[2] + 0.05 * jitter[4], np.broadcast_to(ring, front.shape), front))
-    everything = stamps(
+    frame = _not_too_thin(np.array([along[:2] * length, across[:2] * length * (1 + 0.1 * jitter[3])]))
+    layer = stamps(
         species.petal,
         np.repeat(centres, petals, 0),
-        _not_too_thin(frame).reshape(2, 2, -1).transpose(2, 1, 0),
+        frame.reshape(2, 2, -1).transpose(2, 1, 0),
         colours,
         light.reshape(3, -1).T,
         bend=0.12 * jitter[3].ravel(),
         shadow=0.4,
-    ).rows.reshape(len(centres), petals, -1)
-    layers = []
-    for rows, sorted_, behind, disc in zip(everything, order, petals - front.sum(1), discs, strict=True):
-        rows = rows[sorted_]
-        layers += [Layer(species.petal, rows[:behind]), disc, Layer(species.petal, rows[behind:])]
-    return layers
-
-
-def _turn(tilt: float, about: float) -> Numbers:
-    """The rotation (3, 3) by `tilt` about a line in the picture's plane at angle `about` (Rodrigues)."""
-    x, y, cos, sin = np.cos(about), np.sin(about), np.cos(tilt), np.sin(tilt)
-    rest = 1 - cos
-    return np.array(
-        [
-            [cos + x * x * rest, x * y * rest, y * sin],
-            [x * y * rest, cos + y * y * rest, -x * sin],
-            [-y * sin, x * sin, cos],
-        ]
     )
+    front = (normal[2] < 0.12) & (along[2] > 0)
+    order = np.lexsort((along[2] + 0.05 * jitter[4], np.broadcast_to(ring, front.shape), front))
+    rows = layer.rows.reshape(len(radii), petals, -1)
+    return np.take_along_axis(rows, order[:, :, None], 1), (petals - front.sum(1)).tolist()
+
+
+def _discs(
+    species: Species,
+    turn: Numbers,
+    size: Numbers,
+    spin: Numbers,
+    shift: Numbers,
+    centres: Numbers,
+    radii: Numbers,
+    sun: Numbers,
+) -> Numbers:
+    """Stamps of the discs (F, columns), raised a little over the petals' plane."""
+    across = (2 * species.disc_size * radii * size)[:, None]
+    cos, sin = np.cos(spin)[:, None], np.sin(spin)[:, None]
+    first = cos * turn[:, :, 0] + sin * turn[:, :, 1]
+    second = cos * turn[:, :, 1] - sin * turn[:, :, 0]
+    frame = np.stack([first[:, :2], second[:, :2]], -1) * across[:, None]
+    lift = (0.15 if species.disc.kind == "florets" else 0.5) * across * turn[:, :2, 2]
+    light = np.stack(
+        [0.4 + 0.8 * np.maximum(turn[:, :, 2] @ sun, 0.15), -0.5 * (first @ sun), -0.5 * (second @ sun)], 1
+    )
+    base = [COLOURS[name] for name in species.disc_colours]
+    colours = shifted(base * len(radii), 0.7 * shift.reshape(-1, 3)).reshape(-1, 3, 3)
+    return stamps(species.disc, centres + lift - 0.5 * frame[:, :, 0], frame, colours, light, shadow=0.45).rows
 
 
 def _not_too_thin(frame: Numbers) -> Numbers:
@@ -149,17 +206,3 @@ def _not_too_thin(frame: Numbers) -> Numbers:
     across = (ax * by - ay * bx) / length
     missing = np.where(across < 0, -1, 1) * np.maximum(0.16 * np.hypot(bx, by) - np.abs(across), 0)
     return np.array([[ax, ay], [bx - missing * ay / length, by + missing * ax / length]])
-
-
-def _disc(
-    species: Species, rng: np.random.Generator, centre: Numbers, radius: float, turn: Numbers, sun: Numbers
-) -> Layer:
-    across = 2 * radius * species.disc_size * rng.uniform(0.85, 1.15)
-    spin = rng.uniform(0, 2 * np.pi)
-    cos, sin = np.cos(spin), np.sin(spin)
-    first, second, up = (turn @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])).T
-    frame = np.stack([first[:2], second[:2]], -1) * across
-    colours = near(rng, [COLOURS[name] for name in species.disc_colours], 0.7)
-    light = np.array([[0.4 + 0.8 * max(up @ sun, 0.15), -0.5 * (first @ sun), -0.5 * (second @ sun)]])
-    lift = (0.15 if species.disc.kind == "florets" else 0.5) * across * up[:2]
-    return stamps(species.disc, (centre + lift - 0.5 * frame[:, 0])[None], frame[None], colours, light, shadow=0.45)

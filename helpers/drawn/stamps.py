@@ -119,13 +119,13 @@ def paint(pictures: Array, scenes: Sequence[Sequence[Layer]]) -> None:
     keep, add = _shade(rows[order][spans.kept], spans, tables, size)
     place = np.full(len(rows), -1)
     place[order[spans.kept]] = np.arange(len(spans.kept))
-    boxes = [box.tolist() for box in (spans.x, spans.y, spans.width, spans.height, spans.start)]
+    boxes = np.stack([spans.x, spans.y, spans.width, spans.height, spans.start], 1).tolist()
     for picture, k in zip(owner.tolist(), place.tolist(), strict=True):
         if k >= 0:
-            x, y, width, height, start = (box[k] for box in boxes)
-            view = pictures[picture, :, y : y + height, x : x + width]
-            view *= keep[start : start + width * height].reshape(height, width)
-            view += add[:, start : start + width * height].reshape(3, height, width)
+            x, y, width, height, start = boxes[k]
+            view, some = pictures[picture, :, y : y + height, x : x + width], slice(start, start + width * height)
+            view *= keep[some].reshape(height, width)
+            view += add[:, some].reshape(3, height, width)
 
 
 class _Spans(NamedTuple):
