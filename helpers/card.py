@@ -135,6 +135,7 @@ def bars(figures: dict[str, Any]) -> list[dict[str, Any]]:
     bar("drawn flowers: fine-tuned over from scratch", "flowers", "fine-tuned", "from scratch", 25)
     best = max(("head only", "fine-tuned"), key=lambda name: figures["flowers"][name]["mean"])
     bar(f"drawn flowers: best strategy ({best})", "flowers", best, None, 80, 95)
+    bar("drawn slides: fine-tuned over from scratch", "slides", "fine-tuned", "from scratch", 0)
     bar("Flowers-102 photos: linear probe", "flowers102", "head only", None, 30)
     bar("Flowers-102 photos: fine-tuned", "flowers102", "fine-tuned", None, 55)
     bar("Flowers-102 photos: fine-tuned over from scratch", "flowers102", "fine-tuned", "from scratch", 0)
