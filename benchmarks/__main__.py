@@ -1,0 +1,114 @@
+"""`make bench`: every row of the table, printed as it is measured and written to results.json."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import contest
+from benchmarks.photos import photos
+
+RESULTS = Path(__file__).parent / "results.json"
+EPOCHS = 25
+MEASURED_EPOCHS = 1
+"""Of the tutorial's feature extraction; each of its epochs does the same work, so the rest is multiplied."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of work and who does it; the first of `ours` is what the others are compared with."""
+
+    title: str
+    contenders: dict[str, tuple[str, dict[str, Any]]]
+    ours: tuple[str, ...]
+    repeats: int = 3
+
+
+def rows(folder: str) -> dict[str, Row]:
+    """By a short name."""
+    extraction = {
+        "tutorial": (
+            "tutorial.feature_extraction",
+            {"folder": folder, "architecture": "resnet18", "epochs": MEASURED_EPOCHS},
+        )
+    }
+    for precision in ("bf16", "fp32"):
+        given = {"folder": folder, "architecture": "resnet18", "epochs": EPOCHS, "precision": precision}
+        extraction[f"ours {precision}"] = ("ours.feature_extraction", given)
+    ours = ("ours bf16", "ours fp32")
+    found = {"extraction": Row(f"feature extraction, ResNet-18, {EPOCHS} epochs", extraction, ours)}
+    for architecture in ("resnet18", "mobilenet_v2"):
+        given = {"folder": folder, "architecture": architecture}
+        peers = {name: (f"peers.{name}", given) for name in ("accelerate", "lightning", "fastai")}
+        own = {
+            f"ours {precision}": ("ours.fine_tuning", given | {"precision": precision})
+            for precision in ("bf16", "fp32")
+        }
+        contenders = {"tutorial": ("tutorial.fine_tuning", given)} | peers | own
+        found[architecture] = Row(f"fine-tuning, {architecture}, 224 px", contenders, ours)
+    memory = {"per item": ("memory.per_item", {})}
+    memory |= {f"ours {form}": ("ours.small_network", {"precision": form}) for form in ("bf16", "fp32")}
+    found["memory"] = Row("embedded backbone, 64 px, in memory", memory, ours)
+    every = "import helpers; [getattr(helpers, name) for name in helpers.__all__]"
+    imports = {
+        "torch": "import torch",
+        "torchvision": "import torchvision",
+        "helpers": "import helpers",
+        "all of it": every,
+    }
+    starts = {name: ("starting.importing", {"statement": statement}) for name, statement in imports.items()}
+    found["import"] = Row("import, seconds in a fresh interpreter", starts, ("helpers", "all of it"), repeats=5)
+    return found
+
+
+def main() -> None:
+    """Measure the rows that are asked for, all of them by default."""
+    from helpers.files import write_json
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}")
+    wanted = parser.parse_args().rows
+    with tempfile.TemporaryDirectory() as folder:
+        about = {"machine": _machine(), "photos": photos(Path(folder)), "rows": {}}
+        for name, row in rows(folder).items():
+            if not wanted or name in wanted:
+                about["rows"][name] = measure(row)
+    write_json(RESULTS, about)
+
+
+def measure(row: Row) -> dict[str, Any]:
+    """Run one row's contest and print it."""
+    results = contest(row.contenders, row.repeats)
+    for name, result in results.items():
+        if name == "tutorial" and row.title.startswith("feature"):
+            result["seconds"] *= EPOCHS / MEASURED_EPOCHS
+            result["pictures"] *= EPOCHS // MEASURED_EPOCHS
+        result["a_second"] = result["pictures"] / result["seconds"]
+    print(f"\n{row.title}")
+    best = max((results[name] for name in row.ours), key=lambda result: result["a_second"])
+    for name, result in results.items():
+        ratio = best["a_second"] / result["a_second"]
+        print(
+            f"  {name:12} {result['seconds']:9.2f} s {result['a_second']:10.1f} a second   ours is {ratio:6.2f} times"
+        )
+    return {"title": row.title, "repeats": row.repeats, "results": results}
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "threads": torch.get_num_threads(),
+        "cpu": capability,
+        "torch": torch.__version__,
+        "system": platform.platform(),
+    }
+
+
+if __name__ == "__main__":
+    main()
