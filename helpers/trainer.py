@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import skip_first_batches
 from torch import Tensor, nn
 
 from helpers.checkpoints import copy_into
@@ -25,6 +25,11 @@ from helpers.optim import make_optimizer, make_scheduler
 from helpers.resume import Recorder, Snapshot, State, clone_state
 from helpers.stages import freeze_batchnorm_statistics, set_trainable, stages
 from helpers.strategies import Phase
+
+with warnings.catch_warnings():
+    # In a notebook without widgets, accelerate's import warns of a progress bar that is not used here.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    from accelerate import skip_first_batches
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
