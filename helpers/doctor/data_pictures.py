@@ -112,7 +112,7 @@ def picture_size(case: Case) -> Symptom | None:
         if 0.9 <= ratio <= 1.1 or (not expected.exact and 0.5 <= ratio <= 2 and wanted != 299):
             continue
         smallest = case.trace.smallest_map
-        tiny = smallest is not None and max(smallest) <= 2
+        tiny = smallest is not None and max(smallest) <= 1
         seen = f"; the smallest feature map is {smallest[0]} x {smallest[1]}" if smallest else ""
         return Symptom(
             f"The {reading.split} pictures are {height} x {width}; the weights learned at {wanted} x {wanted}.",

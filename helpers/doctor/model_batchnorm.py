@@ -25,12 +25,12 @@ def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
     share = moved / spread if spread > 0 else float("inf")
     batches = case.train_loader.length or len(case.train_loader.batches)
     harmful = share > HARMFUL
+    judged = "much: the head learns on shifting ground" if harmful else "little here"
     return Symptom(
         f"{len(drifting)} frozen BatchNorm layers would go on changing: requires_grad=False does not stop their "
         "statistics.",
         f"After one pass of {batches} batches in train mode the features in front of {in_python(case.head.name)} have "
-        f"moved by {share:.0%} of the distance between pictures ({'much: the head learns on shifting ground' if harmful else 'little here'}); "  # noqa: E501
-        f"the layers are {case.softly(drifting)}.",
+        f"moved by {share:.0%} of the distance between pictures ({judged}); the layers are {case.softly(drifting)}.",
         "def keep_frozen_batchnorm(model):  # after each model.train()\n"
         "    for module in model.modules():\n"
         "        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.weight.requires_grad:\n"

@@ -49,7 +49,7 @@ def channels(pictures: torch.Tensor) -> list[Channel]:
 
 def measure(values: torch.Tensor) -> Channel:
     """Measure one channel (any shape)."""
-    values = values.detach().double().flatten()
+    values = values.detach().cpu().double().flatten()
     low, high = float(values.min()), float(values.max())
     distinct = values[:: max(1, len(values) // 400_000)].unique()
     distinct = torch.cat([distinct, torch.tensor([low, high], dtype=torch.float64)]).unique()

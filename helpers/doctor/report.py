@@ -37,7 +37,10 @@ def refusal(findings: Sequence[Finding]) -> str:
 
 
 def html(diagnosis: Diagnosis) -> str:
-    """The diagnosis as an HTML table; everything that comes from the shown objects is escaped."""
+    """The diagnosis as an HTML table; everything that comes from the shown objects is escaped.
+
+    Links start from a page one folder below the site's root, where the lessons are.
+    """
     rows = "".join(_row(finding) for finding in diagnosis.findings)
     table = f'<table style="text-align:left">{rows}</table>' if rows else ""
     unchecked = ""
@@ -60,7 +63,7 @@ def _row(finding: Finding) -> str:
     style = f"color:white;background:{COLOURS[finding.severity]};padding:2px 6px;border-radius:4px"
     return (
         f'<tr><td style="vertical-align:top"><span style="{style}">{finding.severity}</span><br>'
-        f'<a href="{escape(finding.page)}"><code>{escape(finding.code)}</code></a></td>'
+        f'<a href="../{escape(finding.page)}"><code>{escape(finding.code)}</code></a></td>'
         f'<td style="text-align:left"><b>{escape(finding.verdict)}</b><br>{escape(finding.evidence)}'
         f"<pre>{escape(finding.fix)}</pre></td></tr>"
     )

@@ -49,7 +49,7 @@ class Trace:
     Attributes:
         calls: full names of the modules as they were entered, one entry for each call.
         unreached: full names of the parameters that the outputs do not depend on.
-        smallest_map: height and width of the smallest feature map among convolutions' outputs, or None.
+        smallest_map: height and width of the smallest feature map that a convolution wider than one pixel gave.
         error: what the model raised, or None.
         culprit: the innermost module that was running when it raised.
         multiplications: of one picture in one forward pass, in all convolutions and linear layers.
@@ -83,7 +83,7 @@ class Trace:
             running.pop()
             if isinstance(_module, (nn.Conv2d, nn.Linear)) and isinstance(output, torch.Tensor):
                 work.append(output.numel() * _module.weight[0].numel())
-                if isinstance(_module, nn.Conv2d):
+                if isinstance(_module, nn.Conv2d) and max(_module.kernel_size) > 1:
                     maps.append(tuple(output.shape[-2:]))
 
         for name, module in model.named_modules():
