@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +50,13 @@ class Options:
     @property
     def training(self) -> dict[str, Any]:
         """What `fit` is told beyond its own defaults."""
-        learns_features = self.strategy != "feature-extraction"
-        return {
-            "augment": "light" if learns_features else None,
-            "label_smoothing": 0.1 if learns_features else 0.0,
-            "precision": "auto",
-            "seed": self.seed,
-        }
+        from helpers.augment import PRESETS, Augment
+
+        common = {"precision": "auto", "seed": self.seed}
+        if self.strategy == "feature-extraction":
+            # Two sets of stored features, of the pictures as they are and of their mirror images.
+            return common | {"augment": Augment(flip=1.0), "views": 2}
+        return common | {"augment": PRESETS["light"], "label_smoothing": 0.1}
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,10 @@ def assemble(options: Options) -> Assembly:
     torch.manual_seed(options.seed)
     weights = None if options.from_scratch else options.weights or "DEFAULT"
     model = load_backbone(options.backbone, weights)
-    recipe = model.recipe if options.image_size is None else model.recipe.with_size(options.image_size)
-    size = {} if options.image_size is None else {"size": options.image_size}
+    recipe, side = model.recipe, options.image_size
+    if side is not None:  # of the whole picture: what was asked for is not cropped further
+        recipe = replace(recipe, image_size=side, resize_size=side)
+    size = {} if side is None else {"size": side}
     task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **size)
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)
