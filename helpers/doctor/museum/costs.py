@@ -128,11 +128,13 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _score(exhibit: Exhibit, world: World, wrong: bool) -> float:
-    """Train and score, once for set-ups that are the same: many repaired twins are."""
+    """Train and score; repaired twins that are the same set-up are trained once."""
     torch.manual_seed(world.seed)
     setup = exhibit.build(world, wrong)
+    if wrong:
+        return train_and_score(setup, world.seed)
     key = f"{world.seed} {_fingerprint(setup)}"
-    if wrong or key not in _SCORES:
+    if key not in _SCORES:
         _SCORES[key] = train_and_score(setup, world.seed)
     return _SCORES[key]
 
@@ -140,20 +142,21 @@ def _score(exhibit: Exhibit, world: World, wrong: bool) -> float:
 def _fingerprint(setup: Setup) -> str:
     """Everything that training depends on, as text."""
     model = setup.model
-    parts = [model, [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]]
+    parts: list[Any] = [model, [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]]
     parts.append([float(p.detach().double().sum()) for p in model.parameters()])
     position = {id(p): i for i, p in enumerate(model.parameters())}
     for group in setup.optimizer.param_groups if setup.optimizer is not None else ():
         parts.append({**group, "params": [position.get(id(p)) for p in group["params"]]})
     for loader in (setup.train_loader, setup.val_loader):
-        dataset = getattr(loader, "dataset", None)
-        parts += [type(dataset), getattr(dataset, "transform", None), getattr(dataset, "samples", None)]
         parts += [type(getattr(loader, "sampler", None)), getattr(loader, "drop_last", None)]
-        parts += [
-            getattr(dataset, name).double().sum()
-            for name in ("targets", "images")
-            if torch.is_tensor(getattr(dataset, name, None))
-        ]
-        parts += [len(dataset) if dataset is not None else None]
+        dataset = getattr(loader, "dataset", None)
+        while dataset is not None:
+            parts += [type(dataset), len(dataset)]
+            parts += [
+                getattr(dataset, name, None) for name in ("transform", "samples", "loader", "indices", "datasets")
+            ]
+            tensors = [getattr(dataset, name, None) for name in ("targets", "images")]
+            parts += [float(tensor.double().sum()) for tensor in tensors if torch.is_tensor(tensor)]
+            dataset = getattr(dataset, "dataset", None)
     parts += [type(setup.scheduler), getattr(setup.scheduler, "total_steps", None), setup.criterion]
     return repr([*parts, setup.epoch_mode, setup.score_mode])
