@@ -72,7 +72,7 @@ bench: $(BENCH)/.installed ## time this code and what people use today, side by 
 	$(BENCH)/bin/python -m benchmarks
 
 card: setup ## measure the embedded backbone again and write its model card
-	$(VENV)/bin/python -m helpers.card
+	$(VENV)/bin/python -m helpers.pretraining.card
 
 museum: setup ## measure again what each common mistake costs
 	$(VENV)/bin/python -m helpers.doctor.museum

@@ -12,7 +12,7 @@ from torchvision import models
 
 from benchmarks.tutorial import network
 from helpers import Phase, Task, fit, load_backbone, load_task, replace_head
-from helpers.recipes import Recipe
+from helpers.data.recipes import Recipe
 
 
 def feature_extraction(folder: str, architecture: str, epochs: int, precision: str) -> Callable[[], int]:

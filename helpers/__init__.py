@@ -12,18 +12,18 @@ from typing import Any
 from helpers.errors import HelpersError, HelpersWarning
 
 _HOMES = {
-    "backbones": ("load_backbone",),
+    "data.loaders": ("make_loaders",),
+    "data.recipes": ("Recipe",),
+    "data.tasks": ("Split", "Task", "load_task"),
     "doctor": ("diagnose",),
-    "evaluation": ("evaluate",),
-    "heads": ("replace_head",),
-    "loaders": ("make_loaders",),
-    "prediction": ("predict",),
-    "recipes": ("Recipe",),
-    "saved_models": ("load_model",),
-    "stages": ("freeze", "head", "parameter_groups", "set_trainable", "unfreeze"),
-    "strategies": ("STRATEGIES", "Phase", "make_strategy"),
-    "tasks": ("Split", "Task", "load_task"),
-    "training": ("fit",),
+    "models.backbones": ("load_backbone",),
+    "models.heads": ("replace_head",),
+    "models.prediction": ("predict",),
+    "models.saved_models": ("load_model",),
+    "models.stages": ("freeze", "head", "parameter_groups", "set_trainable", "stages", "unfreeze"),
+    "training.evaluation": ("evaluate",),
+    "training.fit": ("fit",),
+    "training.strategies": ("STRATEGIES", "Phase", "make_strategy"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,12 +6,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from helpers import HelpersError, embedded
-from helpers.backbones import load_backbone
+from helpers import HelpersError
+from helpers.data.recipes import IMAGENET, Recipe
 from helpers.files import sha256, write_json
-from helpers.heads import replace_head
-from helpers.recipes import IMAGENET, Recipe
-from helpers.stages import freeze, head, stages
+from helpers.models import embedded
+from helpers.models.backbones import load_backbone
+from helpers.models.heads import replace_head
+from helpers.models.stages import freeze, head, stages
 
 NO_STORAGE = torch.device("meta")
 REAL_WEIGHTS = Path(__file__).parents[2] / "shared" / "real" / "weights"

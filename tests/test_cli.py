@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision import models
 
-from helpers.strategies import STRATEGIES
+from helpers.training.strategies import STRATEGIES
 
 FIELDS = {
     "task", "backbone", "strategy", "seed", "classes", "train_images", "val_accuracy", "test_accuracy",

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.backbones import load_backbone
-from helpers.heads import replace_head
+from helpers.models.backbones import load_backbone
+from helpers.models.heads import replace_head
 
 pytestmark = pytest.mark.fault
 
@@ -268,8 +268,8 @@ def test_drawing_into_a_folder_that_holds_something(refused, tmp_path) -> None:
 
 
 def test_a_head_of_another_size_in_a_saved_model(own_run, refused, run) -> None:
-    from helpers.recipes import IMAGENET
-    from helpers.saved_models import save_model
+    from helpers.data.recipes import IMAGENET
+    from helpers.models.saved_models import save_model
 
     network = replace_head(load_backbone("squeezenet1_1", None), 3)
     save_model(own_run, network, ("a", "b"), IMAGENET)

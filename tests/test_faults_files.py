@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.checkpoints import load_checkpoint, save_checkpoint
 from helpers.errors import HelpersError
 from helpers.files import atomic_write
-from helpers.saved_models import load_model
+from helpers.models.checkpoints import load_checkpoint, save_checkpoint
+from helpers.models.saved_models import load_model
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")]
 
@@ -184,7 +184,7 @@ def test_a_write_that_fails_midway_keeps_the_old_file(tmp_path) -> None:
 def test_killed_while_saving_over_and_over_the_file_is_always_whole(tmp_path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     code = (
-        "import sys, torch; from helpers.checkpoints import save_checkpoint\n"
+        "import sys, torch; from helpers.models.checkpoints import save_checkpoint\n"
         "for n in range(10**6): save_checkpoint(sys.argv[1], {'a': torch.full((300_000,), n)}, {'n': n})"
     )
     seen = set()

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from helpers import load_task, make_loaders
+from helpers.data.recipes import Recipe
 from helpers.errors import HelpersError, HelpersWarning
-from helpers.recipes import Recipe
 
 REAL = "../shared/real/ants-bees"
 

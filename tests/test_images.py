@@ -10,8 +10,8 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
+from helpers.data.images import read_photo
 from helpers.errors import HelpersError
-from helpers.images import read_photo
 
 SIDE = 48
 

@@ -12,11 +12,12 @@ from torch.utils.data import DataLoader
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from helpers import HelpersError, Split, Task, load_task, make_loaders, picture_cache
-from helpers.augment import PRESETS, Augment
+from helpers import HelpersError, Split, Task, load_task, make_loaders
+from helpers.data import picture_cache
+from helpers.data.augment import PRESETS, Augment
+from helpers.data.loaders import batch_names, set_epoch
+from helpers.data.recipes import Recipe
 from helpers.errors import HelpersWarning
-from helpers.loaders import batch_names, set_epoch
-from helpers.recipes import Recipe
 
 RECIPE = Recipe((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), image_size=32, resize_size=36)
 SHAPES = [(60, 40), (40, 60), (50, 50), (30, 44), (36, 36), (90, 37)]

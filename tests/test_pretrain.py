@@ -12,15 +12,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from helpers import HelpersError, card
-from helpers.card_runs import half_width
+from helpers import HelpersError
 from helpers.drawn import source
-from helpers.embedded import RECIPE, WEIGHTS, build
 from helpers.files import sha256
-from helpers.pretrain import augmented, normalised, one_cycle, pretrain
+from helpers.models.embedded import RECIPE, WEIGHTS, build
+from helpers.pretraining import card
+from helpers.pretraining.card_runs import half_width
+from helpers.pretraining.pretrain import augmented, normalised, one_cycle, pretrain
 
 TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0}
-CODE = f"from helpers.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
+CODE = (
+    f"from helpers.pretraining.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
+)
 
 
 def test_the_rate_rises_then_falls_to_nothing():

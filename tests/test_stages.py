@@ -7,9 +7,9 @@ from torch import nn
 from torchvision import models
 
 from helpers import HelpersError
-from helpers.backbones import load_backbone
-from helpers.heads import replace_head
-from helpers.stages import (
+from helpers.models.backbones import load_backbone
+from helpers.models.heads import replace_head
+from helpers.models.stages import (
     freeze,
     freeze_batchnorm_statistics,
     head,

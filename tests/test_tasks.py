@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import Split, Task, load_task, published
+from helpers import Split, Task, load_task
+from helpers.data import published
 from helpers.errors import HelpersError, HelpersWarning
 
 FLOWERS = "../shared/real/flowers102-64px"

@@ -13,19 +13,20 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.backbones import load_backbone
-from helpers.checkpoints import load_checkpoint
+from helpers.data.loaders import make_loaders
+from helpers.data.recipes import IMAGENET
+from helpers.data.tasks import Split, Task
 from helpers.errors import HelpersError, HelpersWarning
-from helpers.evaluation import evaluate
-from helpers.heads import replace_head
-from helpers.loaders import make_loaders
-from helpers.prediction import predict
-from helpers.recipes import IMAGENET
-from helpers.saved_models import load_model
-from helpers.stages import stages
-from helpers.strategies import STRATEGIES, Phase, make_strategy
-from helpers.tasks import Split, Task
-from helpers.training import fit
+from helpers.models.backbones import load_backbone
+from helpers.models.checkpoints import load_checkpoint
+from helpers.models.heads import replace_head
+from helpers.models.prediction import predict
+from helpers.models.saved_models import load_model
+from helpers.models.stages import stages
+from helpers.training.compute import choose_precision
+from helpers.training.evaluation import evaluate
+from helpers.training.fit import fit
+from helpers.training.strategies import STRATEGIES, Phase, make_strategy
 
 CLASSES = 4
 RECIPE = IMAGENET.with_size(24)
@@ -116,7 +117,7 @@ def test_every_strategy_learns(name: str) -> None:
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle"])
 @pytest.mark.parametrize("warmup", [0.0, 0.5])
 def test_schedules_keep_the_ratio_of_the_groups_rates(schedule: str, warmup: float) -> None:
-    from helpers.optim import make_optimizer, make_scheduler
+    from helpers.training.optim import make_optimizer, make_scheduler
 
     model = small_network()
     phase = Phase("all", 1e-2, 1, decay=0.5, schedule=schedule, warmup=warmup)
@@ -223,8 +224,8 @@ ENVIRONMENT = os.environ | {
 PROGRAM = """
     import sys, torch
     from test_training import TWO_PHASES, small_network, small_task
-    from helpers import trainer
-    from helpers.training import fit
+    from helpers.training import trainer
+    from helpers.training.fit import fit
 
     trainer.SECONDS_BETWEEN_SAVES = 0.0
     model = small_network()
@@ -295,8 +296,8 @@ def test_two_processes_give_the_result_of_one(tmp_path) -> None:
         textwrap.dedent("""
         import sys
         from test_training import small_network, small_task
-        from helpers.strategies import Phase
-        from helpers.training import fit
+        from helpers.training.strategies import Phase
+        from helpers.training.fit import fit
 
         model = small_network()
         model.pool[2].p = 0.0
@@ -325,3 +326,14 @@ def test_the_history_is_a_plain_table() -> None:
 
 def test_stages_of_the_small_network() -> None:
     assert [stage.name for stage in stages(small_network())][-1] == "fc"
+
+
+@pytest.mark.fault
+def test_bf16_is_not_used_where_its_gradients_would_be_garbage() -> None:
+    """At 16 px the last strided convolution sees one pixel, and oneDNN leaves most of its bf16 gradient unwritten."""
+    cpu = torch.device("cpu")
+    model = load_backbone("embedded")
+    assert choose_precision("auto", model, (2, 3, 16, 16), cpu) == "fp32"
+    with pytest.raises(HelpersError, match="at least 32 px"):
+        choose_precision("bf16", model, (2, 3, 16, 16), cpu)
+    assert choose_precision("bf16", model, (2, 3, 32, 32), cpu) == "bf16"

@@ -9,11 +9,11 @@ from torch import nn
 from torchvision import models
 
 from helpers import HelpersError, HelpersWarning
-from helpers.backbones import load_backbone
-from helpers.heads import replace_head
-from helpers.official import timm_state_dict, torchvision_state_dict
-from helpers.recipes import Recipe
-from helpers.weights import load_into, read_recipe, read_state_dict
+from helpers.data.recipes import Recipe
+from helpers.models.backbones import load_backbone
+from helpers.models.heads import replace_head
+from helpers.models.official import timm_state_dict, torchvision_state_dict
+from helpers.models.weights import load_into, read_recipe, read_state_dict
 
 
 @pytest.fixture(scope="module")

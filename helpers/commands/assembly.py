@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import HelpersError
-from helpers.strategies import Phase, make_strategy
+from helpers.training.strategies import Phase, make_strategy
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from helpers.loaders import Loaders
-    from helpers.recipes import Recipe
-    from helpers.tasks import Task
+    from helpers.data.loaders import Loaders
+    from helpers.data.recipes import Recipe
+    from helpers.data.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Options:
     @property
     def training(self) -> dict[str, Any]:
         """What `fit` is told beyond its own defaults."""
-        from helpers.augment import PRESETS, Augment
+        from helpers.data.augment import PRESETS, Augment
 
         common = {"precision": "auto", "seed": self.seed}
         if self.strategy == "feature-extraction":
@@ -81,10 +81,10 @@ def assemble(options: Options) -> Assembly:
         raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")
     import torch
 
-    from helpers.backbones import load_backbone
-    from helpers.heads import replace_head
-    from helpers.loaders import make_loaders
-    from helpers.tasks import load_task
+    from helpers.data.loaders import make_loaders
+    from helpers.data.tasks import load_task
+    from helpers.models.backbones import load_backbone
+    from helpers.models.heads import replace_head
 
     torch.manual_seed(options.seed)
     weights = None if options.from_scratch else options.weights or "DEFAULT"

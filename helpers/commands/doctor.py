@@ -21,11 +21,11 @@ def doctor(
     The run's data, model and optimizer are built again as they were, with the weights that it ended with.
     """
     options = Options.of(read_summary(run))
-    from helpers.checkpoints import copy_into
     from helpers.doctor import diagnose
-    from helpers.optim import make_optimizer
-    from helpers.saved_models import load_model
-    from helpers.stages import freeze_batchnorm_statistics, set_trainable, stages
+    from helpers.models.checkpoints import copy_into
+    from helpers.models.saved_models import load_model
+    from helpers.models.stages import freeze_batchnorm_statistics, set_trainable, stages
+    from helpers.training.optim import make_optimizer
 
     parts = assemble(options)
     model, last = parts.model, parts.phases[-1]

@@ -20,7 +20,7 @@ def export(
     from safetensors.torch import save
 
     from helpers.files import atomic_write, sha256, write_json
-    from helpers.saved_models import load_model
+    from helpers.models.saved_models import load_model
 
     saved = load_model(run)
     tensors = {name: tensor.contiguous() for name, tensor in saved.model.state_dict().items()}

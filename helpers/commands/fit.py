@@ -10,7 +10,7 @@ import typer
 
 from helpers.commands.assembly import Assembly, Options, assemble
 from helpers.commands.summary import write_summary
-from helpers.strategies import STRATEGIES
+from helpers.training.strategies import STRATEGIES
 
 
 def fit(
@@ -72,8 +72,8 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool) -> 
     """Train, evaluate, and put the outcome into the run's folder."""
     import time
 
-    from helpers.evaluation import evaluate
-    from helpers.training import fit as run_strategy
+    from helpers.training.evaluation import evaluate
+    from helpers.training.fit import fit as run_strategy
 
     started = time.perf_counter()
     run = run_strategy(

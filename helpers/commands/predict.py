@@ -19,7 +19,7 @@ def predict(
 
     The numbers are softmax scores, not calibrated probabilities.
     """
-    from helpers.prediction import predict as name_photos
+    from helpers.models.prediction import predict as name_photos
 
     predictions = name_photos(run, photos, top=top)
     if as_json:

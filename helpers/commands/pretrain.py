@@ -20,7 +20,7 @@ def pretrain(
 
     A stopped run goes on where it was when the same command is given again. The full run takes hours on two cores.
     """
-    from helpers.pretrain import pretrain as make
+    from helpers.pretraining.pretrain import pretrain as make
 
     try:
         make(out, epochs=epochs, rounds=rounds, seed=seed, report=lambda line: typer.echo(line))

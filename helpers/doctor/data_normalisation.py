@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from helpers.data.recipes import Recipe
 from helpers.doctor.case import Case
 from helpers.doctor.expected_recipe import Expected, as_seen, expected_recipe
 from helpers.doctor.findings import CannotTell, Symptom, check
 from helpers.doctor.pixels import Channel, channels
 from helpers.doctor.reading import Reading
-from helpers.recipes import Recipe
 
 PICTURES = 48
 CLOSE = 0.02  # relative error of a standard deviation read off the lattice

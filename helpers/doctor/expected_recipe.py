@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from helpers.data.recipes import Recipe
 from helpers.doctor.case import Case
 from helpers.doctor.findings import CannotTell
 from helpers.doctor.weights_given import names_a_file
-from helpers.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def expected_recipe(case: Case) -> Expected:
             return Expected(Recipe.of_timm(module), "timm's configuration of this model", True)
     for module in case.model.modules():
         if type(module).__module__.startswith("torchvision.models"):
-            from helpers import recipes
+            from helpers.data import recipes
 
             size = 299 if type(module).__name__ == "Inception3" else recipes.IMAGENET.image_size
             return Expected(recipes.IMAGENET.with_size(size), "torchvision's ImageNet weights", False)

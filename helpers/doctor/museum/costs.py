@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler
 
-from helpers.backbones import load_backbone
+from helpers.data.tasks import Task, load_task
 from helpers.doctor.diagnose import diagnose
 from helpers.doctor.museum.exhibits import EXHIBITS, Exhibit, Setup
 from helpers.doctor.museum.worlds import World
 from helpers.doctor.trace import main_output
-from helpers.tasks import Task, load_task
+from helpers.models.backbones import load_backbone
 
 SEEDS = 5
 EPOCHS = 4

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from helpers import embedded, recipes
+from helpers.data import recipes
 from helpers.doctor.museum.worlds import World
+from helpers.models import embedded
 
 SIZE = 32
 CLASSES = ("ash", "birch", "cedar", "dogwood")

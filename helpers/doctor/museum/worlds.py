@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.transforms import v2
 
+from helpers.data.recipes import Recipe
 from helpers.doctor.museum.exhibits import Setup
-from helpers.heads import replace_head
-from helpers.recipes import Recipe
+from helpers.models.heads import replace_head
 
 
 class Photos(Dataset):

@@ -11,12 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Subset, WeightedRandomSampler, random_split
 from torchvision.transforms import v2
 
+from helpers.data.recipes import Recipe
 from helpers.doctor.museum.exhibits import Setup, correct
 from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, SIZE, photos, pretrained, seasoned, small_world
 from helpers.doctor.museum.worlds import Photos, World
-from helpers.heads import replace_head
-from helpers.recipes import Recipe
-from helpers.stages import freeze
+from helpers.models.heads import replace_head
+from helpers.models.stages import freeze
 
 
 def _with_statistics(architecture: str, mean: tuple, std: tuple) -> Setup:

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler
 from helpers.doctor.museum.exhibits import CORRECT, Setup, correct
 from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, small_world
 from helpers.doctor.museum.worlds import World
-from helpers.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
+from helpers.models.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
 
 
 def _linear_probe(world: World) -> Setup:

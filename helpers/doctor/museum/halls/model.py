@@ -9,7 +9,7 @@ from torch import nn
 
 from helpers.doctor.museum.exhibits import Setup, exhibit
 from helpers.doctor.museum.worlds import World
-from helpers.stages import freeze, set_trainable, stages
+from helpers.models.stages import freeze, set_trainable, stages
 
 
 def _replace(world: World, model: nn.Module, new: nn.Module) -> None:

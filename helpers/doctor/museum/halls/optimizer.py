@@ -10,8 +10,8 @@ from torch.optim import lr_scheduler
 
 from helpers.doctor.museum.exhibits import Setup, exhibit
 from helpers.doctor.museum.worlds import World
-from helpers.heads import replace_head
-from helpers.stages import freeze, parameter_groups
+from helpers.models.heads import replace_head
+from helpers.models.stages import freeze, parameter_groups
 
 EPOCHS = 5
 

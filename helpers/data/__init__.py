@@ -1,0 +1,1 @@
+"""Tasks: classes and their pictures, read, checked, split and brought into batches."""

@@ -1,0 +1,94 @@
+"""A trained model in one file that knows its class names, its pictures' recipe and what it was built from."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from helpers.data.recipes import Recipe
+from helpers.errors import HelpersError
+from helpers.models.backbones import load_backbone
+from helpers.models.checkpoints import copy_into, load_checkpoint, save_checkpoint
+from helpers.models.heads import replace_head
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model ready for use.
+
+    Attributes:
+        model: in eval mode.
+        classes: what its scores stand for, in order.
+        recipe: how its pictures are prepared.
+        about: what else was noted when it was saved (backbone, versions, the best epoch ...).
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    recipe: Recipe
+    about: dict[str, Any]
+
+
+def save_model(path: str | Path, model: nn.Module, classes: tuple[str, ...], recipe: Recipe, **about: Any) -> None:
+    """Write a model with all that is needed to use it, atomically.
+
+    Args:
+        path: the file, or a run folder.
+        model: from `load_backbone` and `replace_head`, or any other (which `load_model` then asks for).
+        classes: names in the order of the model's scores.
+        recipe: how its pictures are prepared.
+        about: further facts that JSON can hold.
+
+    Raises:
+        HelpersError: if the file cannot be written; an older one then stays whole.
+    """
+    description = {
+        "backbone": getattr(model, "backbone_name", None),
+        "head": getattr(model, "head_options", {}),
+        "classes": list(classes),
+        "recipe": recipe.to_dict(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **about,
+    }
+    save_checkpoint(_file(path), model.state_dict(), description)
+
+
+def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
+    """Read what `save_model` wrote.
+
+    Args:
+        path: the file, or a run folder.
+        model: a network of the same shape, where it was not built by `load_backbone`.
+
+    Raises:
+        HelpersError: if the file is missing or damaged, or `model` is needed or does not fit.
+    """
+    path = _file(path)
+    tensors, about = load_checkpoint(path)
+    classes = tuple(about.pop("classes"))
+    if model is None:
+        if about["backbone"] is None:
+            raise HelpersError(
+                f"{path} holds a network that was built elsewhere; build it again and pass it as `model`"
+            )
+        model = replace_head(load_backbone(about["backbone"], weights=None), len(classes), **about["head"])
+    missing = model.state_dict().keys() - tensors.keys()
+    if missing:
+        raise HelpersError(f"{path} lacks {len(missing)} tensors of this model, first {min(missing)}")
+    try:
+        copy_into(model, tensors)
+    except HelpersError as error:
+        raise HelpersError(f"{path}: {error}") from error
+    return SavedModel(model.eval(), classes, Recipe.from_dict(about.pop("recipe")), about)
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / MODEL if path.is_dir() or path.suffix != ".safetensors" else path

@@ -1,0 +1,1 @@
+"""Strategies as lists of phases, the one loop that runs them, and what it needs: features, scores, exact resume."""

@@ -1,0 +1,101 @@
+"""How good a model is on pictures that it did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from helpers.training.compute import autocast
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's answers to some labelled pictures, and what follows from them.
+
+    Attributes:
+        logits: (N, C) float32, on the CPU.
+        labels: (N,) int64, on the CPU.
+    """
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def predictions(self) -> Tensor:
+        """The class with the highest logit for each picture, (N,) int64."""
+        return self.logits.argmax(dim=1)
+
+    @property
+    def correct(self) -> int:
+        """How many pictures are named correctly."""
+        return int((self.predictions == self.labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of pictures named correctly, 0 to 1."""
+        return self.correct / len(self.labels)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats, without label smoothing."""
+        return functional.cross_entropy(self.logits, self.labels).item()
+
+    @property
+    def class_accuracy(self) -> Tensor:
+        """The share named correctly within each class, (C,) float; NaN for a class without pictures."""
+        classes = self.logits.shape[1]
+        right = torch.bincount(self.labels[self.predictions == self.labels], minlength=classes)
+        return right / torch.bincount(self.labels, minlength=classes)
+
+    @property
+    def confusion(self) -> Tensor:
+        """Counts, (C, C) int64: rows are true classes, columns predicted ones."""
+        classes = self.logits.shape[1]
+        return torch.bincount(self.labels * classes + self.predictions, minlength=classes**2).view(classes, classes)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Wilson's interval for the accuracy, from the number of pictures alone (not from other seeds).
+
+        Source: Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 1927.
+        """
+        from scipy.stats import binomtest
+
+        low, high = binomtest(self.correct, len(self.labels)).proportion_ci(confidence, method="wilson")
+        return float(low), float(high)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    precision: str = "fp32",
+    gather: Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]] | None = None,
+) -> Scores:
+    """A model's answers to every picture of some batches, in eval mode; its mode is put back afterwards.
+
+    Args:
+        model: gives logits (B, C), or (B, C, 1, 1) from a convolutional head, for images (B, 3, H, W).
+        batches: of (images, labels), say `make_loaders(...).val`.
+        precision: `"fp32"` or `"bf16"`.
+        gather: where several processes share the batches: brings their parts together.
+    """
+    device = next(model.parameters()).device
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        logits, labels = [], []
+        for images, batch_labels in batches:
+            with autocast(precision, device):
+                answers = model(images.to(device)).flatten(1).float(), batch_labels.to(device)
+            batch_logits, batch_labels = answers if gather is None else gather(answers)
+            logits.append(batch_logits.cpu())
+            labels.append(batch_labels.cpu())
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return Scores(torch.cat(logits), torch.cat(labels))

@@ -1,0 +1,176 @@
+"""Features computed once: what reaches a head whose backbone is frozen never changes, so it is kept.
+
+While only the head learns, the network before it sees the same pictures in every epoch and gives the same answers.
+Computing them once and training the head on the stored features gives the same result as the plain loop, many times
+faster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from helpers.errors import HelpersError
+from helpers.files import cache_dir
+from helpers.models.stages import head
+from helpers.training.compute import tune_allocator
+
+IN_MEMORY_BYTES = 2**29
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the backbone says about some pictures.
+
+    Attributes:
+        inputs: what the head receives, (N, ...) float32; a memory-mapped file where it is large.
+        labels: (N,) int64.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class FeatureBatches(Dataset):
+    """Stored features as a dataset that is asked for a whole batch at once; epochs take turns among the views.
+
+    It goes by the same numbers as `helpers.data.loaders.Batches` (epoch * N + index), so that it can stand in for it
+    behind the same sampler.
+
+    Args:
+        views: one `Features` per view of the same N pictures.
+    """
+
+    def __init__(self, views: Sequence[Features]) -> None:
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
+        view = self.views[numbers[0] // len(self) % len(self.views)]
+        indices = torch.as_tensor(numbers) % len(self)
+        return view.inputs[indices], view.labels[indices]
+
+
+@torch.no_grad()
+def extract(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    names: Sequence[str],
+    *,
+    precision: str = "fp32",
+    gather: Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]] | None = None,
+) -> Features:
+    """Run the backbone once over some batches and keep what reaches the head.
+
+    A copy of the model in eval mode does the work; in bfloat16 its weights are bfloat16 and BatchNorm is folded into
+    the convolutions.
+
+    Args:
+        model: any model that `helpers.models.stages.head` understands.
+        batches: of (images (B, 3, H, W), labels (B,)), in the order to keep.
+        names: of all the pictures in these batches, for messages.
+        precision: `"fp32"` (exactly what the head would receive) or `"bf16"`.
+        gather: where several processes share the batches: brings their parts together.
+
+    Raises:
+        HelpersError: if the model does more with the head's output than hand it on, so that stored features would not
+            give the model's own answers; or if a picture's features are not finite.
+    """
+    tune_allocator()
+    device = next(model.parameters()).device
+    runner, last = _for_inference(model, precision)
+    caught: list[Tensor] = []
+    hook = runner.get_submodule(_entry_path(model)).register_forward_pre_hook(
+        lambda _, arguments: caught.append(arguments[0])
+    )
+    inputs, labels, filled = None, torch.empty(len(names), dtype=torch.int64), 0
+    try:
+        for images, batch_labels in batches:
+            images = images.to(device, next(last.parameters()).dtype, memory_format=torch.channels_last)
+            outputs = runner(images)
+            received = caught.pop()
+            if inputs is None:
+                _check_head_is_last(last, received, outputs)
+                inputs = _storage((len(names), *received.shape[1:]))
+            if gather is not None:
+                received, batch_labels = gather((received, batch_labels.to(device)))
+            span = slice(filled, filled + len(received))
+            _check_finite(received, names[span])
+            inputs[span], labels[span] = received.float().cpu(), batch_labels.cpu()
+            filled = span.stop
+    finally:
+        hook.remove()
+    if inputs is None or filled != len(names):
+        raise HelpersError(f"{len(names)} pictures were named, but the batches hold {filled}")
+    return Features(inputs, labels)
+
+
+def _for_inference(model: nn.Module, precision: str) -> tuple[nn.Module, nn.Module]:
+    """A copy of the model in eval mode, in the fastest form that keeps its answers, and a copy of its head."""
+    runner = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    last = copy.deepcopy(head(model)).eval().requires_grad_(False)
+    if precision == "bf16":
+        return _fused(runner, _entry_path(model)).to(torch.bfloat16), last.to(torch.bfloat16)
+    return runner, last
+
+
+def _fused(model: nn.Module, entry: str) -> nn.Module:
+    """BatchNorm folded into the convolutions before it, where the model can be traced down to the head's entry."""
+    from torch.fx.experimental.optimization import fuse
+    from torch.fx.proxy import TraceError
+
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        with contextlib.suppress(TraceError, TypeError, ValueError, NotImplementedError):
+            traced = fuse(model)
+            if any(node.target == entry for node in traced.graph.nodes):
+                return traced
+    return model
+
+
+def _entry_path(model: nn.Module) -> str:
+    """The path of the head's first layer: a traced model calls layers, not the Sequential around them."""
+    last = head(model)
+    path = next(name for name, module in model.named_modules() if module is last)
+    while isinstance(last, nn.Sequential):
+        child, last = next(iter(last.named_children()))
+        path = f"{path}.{child}"
+    return path
+
+
+def _check_head_is_last(last: nn.Module, received: Tensor, outputs: Tensor) -> None:
+    again = last(received).flatten(1)
+    if again.shape != outputs.shape or not torch.allclose(again, outputs, rtol=1e-2, atol=1e-3):
+        raise HelpersError("this model changes its head's output, so its head cannot be trained on stored features")
+
+
+def _check_finite(received: Tensor, names: Sequence[str]) -> None:
+    finite = received.flatten(1).isfinite().all(dim=1)
+    if not finite.all():
+        bad = names[int((~finite).nonzero()[0])]
+        raise HelpersError(f"the features of {bad} are not finite; look at that picture and at the weights")
+
+
+def _storage(shape: tuple[int, ...]) -> Tensor:
+    """Room for float32 features: memory, or a temporary file that is mapped into memory when they are many."""
+    size = math.prod(shape)
+    if 4 * size <= IN_MEMORY_BYTES or not hasattr(os, "posix_fallocate"):
+        return torch.empty(shape)
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="features-", suffix=".tmp") as file:
+        os.posix_fallocate(file.fileno(), 0, 4 * size)
+        return torch.from_file(file.name, shared=True, size=size).view(shape)

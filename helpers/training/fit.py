@@ -1,0 +1,236 @@
+"""`fit`: transfer a model to a task by any strategy."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from helpers.data.loaders import Loaders, make_loaders
+from helpers.data.recipes import Recipe
+from helpers.data.tasks import Task
+from helpers.errors import HelpersError, HelpersWarning
+from helpers.models.saved_models import save_model
+from helpers.training.compute import choose_precision, tune_allocator
+from helpers.training.history import History, Reporter
+from helpers.training.interrupts import InterruptFlag
+from helpers.training.resume import Recorder
+from helpers.training.strategies import Phase, make_strategy
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from helpers.training.resume import Snapshot, State
+    from helpers.training.trainer import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `fit` did.
+
+    Attributes:
+        history: one row per epoch.
+        best: the row of the epoch with the best validation accuracy.
+        train_seconds: training and validation together.
+        images_seen: training pictures used, each counted every time.
+        precision: in which the network ran, `"fp32"` or `"bf16"`.
+    """
+
+    history: History
+    best: dict[str, Any]
+    train_seconds: float
+    images_seen: int
+    precision: str
+
+    @property
+    def val_accuracy(self) -> float:
+        """Of the best epoch, 0 to 1."""
+        return self.best["val_accuracy"]
+
+    @property
+    def images_per_second(self) -> float:
+        """Training pictures used per second of training and validation."""
+        return self.images_seen / self.train_seconds
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    strategy: Sequence[Phase] | str = "fine-tuning",
+    *,
+    recipe: Recipe | None = None,
+    loaders: Loaders | None = None,
+    optimizer: str = "adamw",
+    weight_decay: float = 0.01,
+    batch_size: int = 32,
+    augment: Any = None,
+    label_smoothing: float = 0.0,
+    mix: str | None = None,
+    patience: int | None = None,
+    keep_best: bool = True,
+    cache_features: bool = True,
+    views: int = 1,
+    precision: str = "fp32",
+    compile: bool = False,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    verbose: bool = True,
+) -> Run:
+    """Train a model by a strategy; the model is changed in place and ends with its best weights.
+
+    On the CPU the same seed gives the same weights, bit for bit, whether or not the run was stopped and resumed.
+    Several processes or GPUs: start the program with `accelerate launch` or `torchrun`; each batch is then shared
+    among them.
+
+    Args:
+        model: with a head for the task's classes (`replace_head`).
+        task: what to learn.
+        strategy: a list of phases, or the name of one in `helpers.training.strategies.STRATEGIES`.
+        recipe: how pictures are prepared; default: the recipe that the weights came with (`model.recipe`).
+        loaders: ready ones, when several runs share them; they then decide batch size and augmentation.
+        optimizer: `"adamw"` or `"sgd"` (Nesterov momentum 0.9). A new one is made for each phase, over the stages
+            that learn in it.
+        weight_decay: for the weights of layers; norms and biases are exempt.
+        batch_size: pictures a step, over all processes.
+        augment: see `make_loaders`. Phases in which only the head learns use stored features; give `views` to have
+            augmented ones among them.
+        label_smoothing: 0 to below 1 (Szegedy et al., CVPR 2016).
+        mix: None, `"mixup"` (Zhang et al., ICLR 2018), `"cutmix"` (Yun et al., ICCV 2019) or `"both"` at random; not
+            in phases on stored features.
+        patience: end a phase after so many epochs without improvement on the validation pictures.
+        keep_best: end each phase with the best weights so far (most validation pictures named correctly, then lowest
+            loss) rather than the last.
+        cache_features: where only the head learns, run the backbone once and keep its features.
+        views: how many versions of each training picture are kept then: the picture as it is, then augmented ones.
+        precision: `"fp32"`, `"bf16"`, or `"auto"` (the faster one in a short trial).
+        compile: run the network through `torch.compile`; worthwhile on a GPU.
+        seed: of order, augmentation, mixing and dropout.
+        out: a folder for the checkpoint and the trained model; None keeps nothing on disk.
+        resume: go on where the run in `out` stopped (from the beginning, where nothing is there yet).
+        verbose: show a line per epoch.
+
+    Returns:
+        The history and the run's figures.
+
+    Raises:
+        HelpersError: for settings that make no sense, a model that does not fit the task, a run folder in use, a loss
+            that is not finite, or files that cannot be written.
+        KeyboardInterrupt: after Ctrl-C, when the step in hand is finished and saved to `out`.
+    """
+    from helpers.training.trainer import Settings, Trainer
+
+    tune_allocator()
+    phases = make_strategy(strategy) if isinstance(strategy, str) else list(strategy)
+    accelerator = _accelerator(batch_size)
+    model.to(accelerator.device, memory_format=torch.channels_last)
+    recipe = recipe or _own_recipe(model)
+    loaders = loaders or make_loaders(task, recipe, batch_size=batch_size, augment=augment, seed=seed)
+    settings = Settings(
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        mix=mix,
+        patience=patience,
+        keep_best=keep_best,
+        cache_features=cache_features,
+        views=views,
+        precision=choose_precision(precision, model, _batch_shape(model, task, loaders), accelerator.device),
+        compile=compile,
+        seed=seed,
+    )
+    _check(phases, settings, augment)
+    identity = {
+        "backbone": getattr(model, "backbone_name", type(model).__name__),
+        "classes": task.classes,
+        "pictures": task.fingerprint(),
+        "strategy": [asdict(phase) for phase in phases],
+        "recipe": recipe.to_dict(),
+        "batch_size": loaders.train.batch_size,
+        "augment": repr(augment),
+        "settings": asdict(settings),
+    }
+    recorder = None if out is None else Recorder(out, identity)
+    trainer = Trainer(model, task, phases, settings, loaders, accelerator, recorder, Reporter(verbose))
+    if recorder is not None:
+        trainer.resume_from(_stored(recorder, resume))
+    try:
+        with torch.random.fork_rng(), InterruptFlag() as interrupt:
+            trainer.run(interrupt)
+    finally:
+        if out is not None and trainer.state.best is not None and accelerator.is_main_process:
+            save_model(out, model, task.classes, recipe, task=task.name, best=trainer.state.best)
+    return _summary(trainer.state, settings.precision)
+
+
+def _summary(state: State, precision: str) -> Run:
+    return Run(History(state.rows), state.best, state.train_seconds, state.images_seen, precision)
+
+
+def _accelerator(batch_size: int) -> Accelerator:
+    from accelerate import Accelerator, DataLoaderConfiguration
+
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    if batch_size % accelerator.num_processes:
+        raise HelpersError(
+            f"batches of {batch_size} cannot be shared equally by {accelerator.num_processes} processes; "
+            "choose a batch size that can"
+        )
+    return accelerator
+
+
+def _own_recipe(model: nn.Module) -> Recipe:
+    recipe = getattr(model, "recipe", None)
+    if recipe is None:
+        raise HelpersError(
+            "this model does not say how its pictures are to be prepared; pass `recipe`, "
+            "for instance helpers.data.recipes.IMAGENET for ImageNet weights"
+        )
+    return recipe
+
+
+@torch.random.fork_rng()
+@torch.no_grad()
+def _batch_shape(model: nn.Module, task: Task, loaders: Loaders) -> tuple[int, ...]:
+    """The shape of a training batch, after a look at whether the model's scores fit the task."""
+    images, _ = next(iter(loaders.val))
+    device = next(model.parameters()).device
+    mode = model.training
+    scores = model.eval()(images[:1].to(device)).flatten(1)
+    model.train(mode)
+    if scores.shape[1] != len(task.classes):
+        raise HelpersError(
+            f"the model gives {scores.shape[1]} scores, but the task has {len(task.classes)} classes; "
+            f"call replace_head(model, {len(task.classes)}) first"
+        )
+    return (loaders.train.batch_size, *images.shape[1:])
+
+
+def _check(phases: Sequence[Phase], settings: Settings, augment: Any) -> None:
+    if not phases:
+        raise HelpersError("a strategy needs at least one phase")
+    if not 0 <= settings.label_smoothing < 1:
+        raise HelpersError(f"label_smoothing is a share, from 0 to below 1, not {settings.label_smoothing!r}")
+    if settings.weight_decay < 0:
+        raise HelpersError(f"weight_decay must not be negative, but is {settings.weight_decay!r}")
+    if settings.views < 1 or (settings.patience is not None and settings.patience < 1):
+        raise HelpersError(f"views ({settings.views}) and patience ({settings.patience}) are counts, 1 or more")
+    head_only = all(phase.train in ("head", 1) for phase in phases) and settings.cache_features
+    if head_only and (settings.mix or (augment is not None and settings.views == 1)):
+        warnings.warn(
+            "only the head learns, on stored features of the pictures as they are, so augmentation and mixing have no "
+            "effect; give views=4, say, for augmented views, or cache_features=False for the plain loop",
+            HelpersWarning,
+            stacklevel=3,
+        )
+
+
+def _stored(recorder: Recorder, resume: bool) -> Snapshot | None:
+    if not resume and recorder.path.exists():
+        raise HelpersError(f"{recorder.path.parent} already holds a run; resume it, or give the new run another folder")
+    return recorder.load()
