@@ -98,7 +98,7 @@ def test_every_pinned_package_is_used() -> None:
 
 def test_no_room_imports_what_is_above_it() -> None:
     """The arrows of the README: a room imports from those before it, and from the few modules that all share."""
-    order = ("drawn", "data", "models", "training", "doctor", "pretraining", "commands")
+    order = ("drawn", "data", "models", "doctor", "training", "teaching", "pretraining", "commands")
     for file in MODULES:
         room = file.relative_to(ROOT / "helpers").parts[0]
         above = order[order.index(room) + 1 :] if room in order else order
