@@ -163,7 +163,9 @@ def _receive(url: str, part: Path, progress: bool) -> bool:
 
     have = _size(part)
     headers = {"User-Agent": "transfer-learning-course"} | ({"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE) as response:
+    request = urllib.request.Request(url, headers=headers)
+    opener = urllib.request.build_opener()  # a new one reads the proxy settings of now, not of the first download
+    with opener.open(request, timeout=PATIENCE) as response:
         start = _start(response)
         if start != have:
             have = 0

@@ -244,3 +244,15 @@ def test_archives_without_the_folder(tmp_path):
     path = archive(tmp_path / "photos.zip", {"png/a.png": b"a"})
     with pytest.raises(HelpersError, match="holds no folder jpg"):
         extract(path, tmp_path / "photos", "jpg")
+
+
+@pytest.mark.fault
+def test_a_proxy_that_was_switched_off_is_forgotten(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as dead_proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            dead_proxy.setenv(name, "http://127.0.0.1:9")
+        for name in ("no_proxy", "NO_PROXY"):
+            dead_proxy.delenv(name, raising=False)
+        with pytest.raises(HelpersError, match="could not be fetched"):
+            download(f"{server.url}/file", tmp_path / "file", sha256=SHA256)
+    assert download(f"{server.url}/file", tmp_path / "file", sha256=SHA256).read_bytes() == CONTENT

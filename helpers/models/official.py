@@ -74,7 +74,8 @@ def _hub_file(tag: str, repository: str, filename: str | None) -> Path:
             raise HelpersError(f"{path} is not what the hub gave; delete it, and run this again to fetch it.")
         return path
     try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
+        head = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        urllib.request.build_opener().open(head, timeout=10).close()
         for name in names:
             try:
                 return Path(hf_hub_download(repository, name))
