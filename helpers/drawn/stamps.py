@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
 _AT, _FRAME, _LIGHT = slice(0, 2), slice(2, 6), slice(6, 9)
-_BASE, _TIP, _MARK = slice(9, 12), slice(12, 15), slice(15, 18)
+_BASE, _TIP = slice(9, 12), slice(12, 15)
 _BEND, _SHADOW, _BLUR, _OPACITY, _COLUMNS = 18, 19, 20, 21, 22
 
 
@@ -200,28 +200,30 @@ def _shade(rows: Numbers, spans: _Spans, tables: list[tuple[Shape, int]], size: 
     each = rows.T.copy()
     each[0] = np.sqrt(area) * size / (1.0 + rows[:, _BLUR] * size)
     each[_TIP] -= each[_BASE]
-    each = np.repeat(each.astype(np.float32), spans.pixels, axis=1)
+    needed = each[[0, *range(_LIGHT.start, _BLUR), _OPACITY]].astype(np.float32)
+    each = np.repeat(needed, spans.pixels, axis=1)
+    sharp, light, base, to_tip, marks = each[0], each[1:4], each[4:7], each[7:10], each[10:13]
+    bend, shadow, opacity = each[13:]
     u = spans.u
-    v = spans.v - each[_BEND] * (u * u)
+    v = spans.v - bend * (u * u)
     distance, tip, mark, shade, along, across = _sample(u, v, spans.pixels, tables)
 
-    cover = np.clip(distance * each[0] + np.float32(0.5), 0, 1)
+    cover = np.clip(distance * sharp + np.float32(0.5), 0, 1)
     cover *= cover * (3 - 2 * cover)
-    cover *= each[_OPACITY]
+    cover *= opacity
     dark = np.clip(1 + distance * np.float32(1 / MARGIN), 0, 1)
     dark *= dark
-    dark *= each[_SHADOW]
+    dark *= shadow
     total = int(spans.start[-1] + spans.width[-1] * spans.height[-1])
     keep = np.ones(total, np.float32)
     keep[spans.target] = (1 - cover) * (1 - dark)
-    light = each[_LIGHT]
     bright = np.maximum(light[0] + light[1] * along + light[2] * across, np.float32(0.06))
     bright *= shade
     bright *= cover
     add = np.zeros((3, total), np.float32)
     for c in range(3):
-        colour = each[9 + c] + tip * each[12 + c]
-        colour += mark * (each[15 + c] - colour)
+        colour = base[c] + tip * to_tip[c]
+        colour += mark * (marks[c] - colour)
         colour *= bright
         add[c, spans.target] = colour
     return keep, add
