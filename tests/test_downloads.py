@@ -86,18 +86,21 @@ def test_a_file_arrives_once(server, tmp_path, expected):
     assert names(path.parent) == ["file.bin"]
 
 
+@pytest.mark.fault
 def test_a_connection_that_breaks_off_is_taken_up_again(server, tmp_path):
     path = download(f"{server.url}/breaks", tmp_path / "file.bin", sha256=SHA256)
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=100000-"]
 
 
+@pytest.mark.fault
 def test_a_server_without_ranges_starts_over(server, tmp_path):
     path = download(f"{server.url}/no-ranges", tmp_path / "file.bin", sha256=SHA256)
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=100000-"]
 
 
+@pytest.mark.fault
 def test_what_an_earlier_run_left_is_taken_up(server, tmp_path):
     (tmp_path / "file.bin.part").write_bytes(CONTENT[:300_000])
     download(f"{server.url}/plain", tmp_path / "file.bin", sha256=SHA256)
@@ -112,6 +115,7 @@ def test_a_whole_part_is_only_put_in_place(server, tmp_path):
 
 
 @pytest.mark.parametrize("length", [1000, len(CONTENT), len(CONTENT) + 10])
+@pytest.mark.fault
 def test_a_part_of_another_file_is_given_up(server, tmp_path, length):
     (tmp_path / "file.bin.part").write_bytes(b"x" * length)
     path = download(f"{server.url}/plain", tmp_path / "file.bin", sha256=SHA256)
@@ -119,12 +123,14 @@ def test_a_part_of_another_file_is_given_up(server, tmp_path, length):
     assert server.asked[-1] is None
 
 
+@pytest.mark.fault
 def test_a_server_that_breaks_off_again_and_again_is_worn_down(server, tmp_path):
     path = download(f"{server.url}/always-breaks", tmp_path / "file.bin", sha256=SHA256)
     assert path.read_bytes() == CONTENT
     assert len(server.asked) == 6
 
 
+@pytest.mark.fault
 def test_a_server_that_gives_no_more_leaves_what_came(server, tmp_path):
     with pytest.raises(HelpersError, match=r"broke off.*by hand.*file\.bin.*file\.bin\.part"):
         download(f"{server.url}/stuck", tmp_path / "file.bin", sha256=SHA256)
@@ -132,18 +138,21 @@ def test_a_server_that_gives_no_more_leaves_what_came(server, tmp_path):
     assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[:100_000]
 
 
+@pytest.mark.fault
 def test_a_busy_server_is_asked_again(server, tmp_path):
     with pytest.raises(HelpersError, match="503"):
         download(f"{server.url}/503", tmp_path / "file.bin")
     assert len(server.asked) == 5
 
 
+@pytest.mark.fault
 def test_a_wrong_hash_is_not_kept(server, tmp_path):
     with pytest.raises(HelpersError, match="SHA256 does not begin with 000000"):
         download(f"{server.url}/plain", tmp_path / "file.bin", sha256_prefix="000000")
     assert names(tmp_path) == []
 
 
+@pytest.mark.fault
 def test_a_wrong_file_in_place_is_reported_and_replaced(server, tmp_path):
     (tmp_path / "file.bin").write_bytes(b"<html>proxy error</html>")
     with pytest.warns(HelpersWarning, match=r"file\.bin is not what was published"):
@@ -151,6 +160,7 @@ def test_a_wrong_file_in_place_is_reported_and_replaced(server, tmp_path):
     assert path.read_bytes() == CONTENT
 
 
+@pytest.mark.fault
 def test_a_wrong_file_in_place_stays_when_there_is_nothing_better(server, tmp_path):
     (tmp_path / "file.bin").write_bytes(b"mine")
     with pytest.warns(HelpersWarning), pytest.raises(HelpersError):
@@ -158,12 +168,14 @@ def test_a_wrong_file_in_place_stays_when_there_is_nothing_better(server, tmp_pa
     assert (tmp_path / "file.bin").read_bytes() == b"mine"
 
 
+@pytest.mark.fault
 def test_404_is_not_tried_again(server, tmp_path):
     with pytest.raises(HelpersError, match=r"404.*fetch it by hand, put it at .*file\.bin"):
         download(f"{server.url}/404", tmp_path / "file.bin")
     assert len(server.asked) == 1
 
 
+@pytest.mark.fault
 def test_without_a_network_the_error_says_what_to_do(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -174,6 +186,7 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path):
     assert f"put it at {tmp_path / 'weights.pth'}" in str(caught.value)
 
 
+@pytest.mark.fault
 def test_several_at_once_fetch_once(server, tmp_path):
     threads = [
         threading.Thread(target=download, args=(f"{server.url}/plain", tmp_path / "file.bin"), kwargs={"md5": MD5})
@@ -187,12 +200,14 @@ def test_several_at_once_fetch_once(server, tmp_path):
     assert len(server.asked) == 1
 
 
+@pytest.mark.fault
 def test_a_place_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(HelpersError, match="could not be written"):
         download(f"{server.url}/plain", tmp_path / "file" / "below.bin")
 
 
+@pytest.mark.fault
 def test_other_addresses_are_refused(tmp_path):
     with pytest.raises(HelpersError, match="no web address"):
         download("file:///etc/hostname", tmp_path / "file.bin")
@@ -222,6 +237,7 @@ def test_archives_are_unpacked_whole(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["photos.zip", "photos.tgz"])
 @pytest.mark.parametrize("evil", ["../evil.txt", ABSOLUTE, "jpg/../../evil.txt"])
+@pytest.mark.fault
 def test_archives_cannot_write_elsewhere(tmp_path, name, evil):
     path = archive(tmp_path / name, {"jpg/a.jpg": b"a", evil: b"evil"})
     (tmp_path / "data").mkdir()
@@ -232,6 +248,7 @@ def test_archives_cannot_write_elsewhere(tmp_path, name, evil):
 
 
 @pytest.mark.parametrize("name", ["photos.zip", "photos.tgz"])
+@pytest.mark.fault
 def test_damaged_archives_leave_nothing(tmp_path, name):
     path = archive(tmp_path / name, {f"jpg/{i}.jpg": CONTENT for i in range(3)})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -240,6 +257,7 @@ def test_damaged_archives_leave_nothing(tmp_path, name):
     assert names(tmp_path / "data") == []
 
 
+@pytest.mark.fault
 def test_archives_without_the_folder(tmp_path):
     path = archive(tmp_path / "photos.zip", {"png/a.png": b"a"})
     with pytest.raises(HelpersError, match="holds no folder jpg"):

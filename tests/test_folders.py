@@ -96,6 +96,7 @@ def test_train_and_test_get_a_val(folder):
     assert (len(task.train), len(task.val), len(task.test)) == (16, 4, 20)
 
 
+@pytest.mark.fault
 def test_copies_of_a_photo_stay_together_when_split(folder):
     for place in ("ants", "bees"):
         for file in add(folder, place, 8).iterdir():
@@ -106,6 +107,7 @@ def test_copies_of_a_photo_stay_together_when_split(folder):
     } - {f.name.removeprefix("copy-") for f in task.train.files if f.parent.name == "bees"}
 
 
+@pytest.mark.fault
 def test_folders_within_a_class_and_links_in_a_circle(folder):
     four(folder)
     add(folder, "train/ants/red/small", 2, seed=1)
@@ -113,6 +115,7 @@ def test_folders_within_a_class_and_links_in_a_circle(folder):
     assert len(quietly(folder).train) == 8
 
 
+@pytest.mark.fault
 def test_clutter_is_passed_over_in_silence(folder):
     four(folder)
     (folder / "__MACOSX/train/ants").mkdir(parents=True)
@@ -123,6 +126,7 @@ def test_clutter_is_passed_over_in_silence(folder):
     assert len(quietly(folder).train) == 6
 
 
+@pytest.mark.fault
 def test_odd_endings_are_read(folder):
     four(folder)
     for i, ending in enumerate(("jpeg_large", "JFIF", "")):
@@ -131,6 +135,7 @@ def test_odd_endings_are_read(folder):
     assert len(quietly(folder).train) == 9
 
 
+@pytest.mark.fault
 def test_every_bad_file_is_named_in_one_warning_and_skipped(folder):
     ants = four(folder, 20) / "train/ants"
     whole = (ants / "0-0.jpg").read_bytes()
@@ -162,6 +167,7 @@ def test_every_bad_file_is_named_in_one_warning_and_skipped(folder):
     assert caught[0].filename == __file__
 
 
+@pytest.mark.fault
 def test_strips_are_no_photos(folder):
     four(folder)
     Image.new("RGB", (1, 3000)).save(folder / "train/ants/pixel.png")
@@ -169,6 +175,7 @@ def test_strips_are_no_photos(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_names_that_are_no_unicode(folder):
     four(folder)
     (folder / "train/ants/0-0.jpg").rename(folder / "train/ants" / os.fsdecode(b"\xff\xfe.jpg"))
@@ -180,6 +187,7 @@ def test_names_that_are_no_unicode(folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.fault
 def test_what_may_not_be_read_is_named(folder):
     four(folder, 6)
     (folder / "train/ants/0-0.jpg").chmod(0)
@@ -190,6 +198,7 @@ def test_what_may_not_be_read_is_named(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_a_png_with_a_wrong_checksum_is_found(folder):
     four(folder, 6)
     add(folder, "train/bees", 1, seed=7, ending="png")
@@ -201,6 +210,7 @@ def test_a_png_with_a_wrong_checksum_is_found(folder):
         assert len(load_task(folder).train) == 12
 
 
+@pytest.mark.fault
 def test_over_a_tenth_broken_is_an_error(folder):
     four(folder, 5)
     for i in range(3):
@@ -209,6 +219,7 @@ def test_over_a_tenth_broken_is_an_error(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_a_mended_file_is_looked_at_again(folder):
     four(folder)
     path = folder / "train/ants/0-0.jpg"
@@ -220,6 +231,7 @@ def test_a_mended_file_is_looked_at_again(folder):
     assert len(quietly(folder).train) == 6
 
 
+@pytest.mark.fault
 def test_damaged_findings_are_found_again(folder, tmp_path):
     four(folder)
     quietly(folder)
@@ -228,6 +240,7 @@ def test_damaged_findings_are_found_again(folder, tmp_path):
     assert len(quietly(folder).train) == 6
 
 
+@pytest.mark.fault
 def test_a_class_missing_in_val_keeps_the_indices(folder):
     for name in ("ants", "bees", "wasps"):
         add(folder, f"train/{name}")
@@ -239,6 +252,7 @@ def test_a_class_missing_in_val_keeps_the_indices(folder):
     assert set(task.val.labels.tolist()) == {1, 2}
 
 
+@pytest.mark.fault
 def test_a_class_renamed_in_val_is_an_error_that_guesses_its_name(folder):
     four(folder)
     (folder / "val/bees").rename(folder / "val/bee")
@@ -246,6 +260,7 @@ def test_a_class_renamed_in_val_is_an_error_that_guesses_its_name(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_an_empty_class_is_an_error(folder):
     four(folder)
     (folder / "train/wasps").mkdir()
@@ -253,6 +268,7 @@ def test_an_empty_class_is_an_error(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_one_class_is_an_error(folder):
     add(folder, "train/ants")
     add(folder, "val/ants")
@@ -261,6 +277,7 @@ def test_one_class_is_an_error(folder):
 
 
 @pytest.mark.parametrize("name", ["Ants", "ants ", "ANTS"])
+@pytest.mark.fault
 def test_class_names_that_look_alike_are_an_error(folder, name):
     four(folder)
     add(folder, f"train/{name}")
@@ -268,6 +285,7 @@ def test_class_names_that_look_alike_are_an_error(folder, name):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_one_letter_spelled_in_two_ways_is_one_class(folder):
     add(folder, "train/caf\u00e9")
     add(folder, "train/bar")
@@ -278,6 +296,7 @@ def test_one_letter_spelled_in_two_ways_is_one_class(folder):
     assert len(task.val) == 6
 
 
+@pytest.mark.fault
 def test_one_photo_in_two_splits_is_named(folder):
     four(folder)
     shutil.copy(folder / "train/ants/0-1.jpg", folder / "val/ants/other-name.jpg")
@@ -285,6 +304,7 @@ def test_one_photo_in_two_splits_is_named(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_one_photo_under_two_classes_is_named(folder):
     four(folder)
     shutil.copy(folder / "train/ants/0-1.jpg", folder / "train/bees/both.jpg")
@@ -292,12 +312,14 @@ def test_one_photo_under_two_classes_is_named(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_an_extra_level_is_an_error_that_says_what_to_pass(folder):
     four(folder / "unzipped")
     with pytest.raises(HelpersError, match=r"single folder, unzipped.*give .*photos/unzipped"):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_an_extra_level_within_a_split(folder):
     add(folder, "train/images/ants")
     add(folder, "train/images/bees")
@@ -306,6 +328,7 @@ def test_an_extra_level_within_a_split(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_the_same_folders_in_each_class_look_like_an_extra_level(folder):
     for site in ("north", "south"):
         add(folder, f"{site}/ants", 4)
@@ -314,6 +337,7 @@ def test_the_same_folders_in_each_class_look_like_an_extra_level(folder):
         assert load_task(folder).classes == ("north", "south")
 
 
+@pytest.mark.fault
 def test_photos_beside_the_class_folders_are_named(folder):
     four(folder)
     shutil.copy(folder / "train/ants/0-1.jpg", folder / "train/stray.jpg")
@@ -321,6 +345,7 @@ def test_photos_beside_the_class_folders_are_named(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_unlabelled_test_photos_are_not_used(folder):
     four(folder)
     add(folder, "test")
@@ -328,6 +353,7 @@ def test_unlabelled_test_photos_are_not_used(folder):
         assert load_task(folder).test is None
 
 
+@pytest.mark.fault
 def test_folders_beside_the_splits_are_named(folder):
     four(folder)
     add(folder, "extra/ants")
@@ -335,6 +361,7 @@ def test_folders_beside_the_splits_are_named(folder):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_a_class_may_be_called_train(folder):
     for name in ("bus", "car", "train"):
         add(folder, name, 5)
@@ -349,6 +376,7 @@ def test_a_class_may_be_called_train(folder):
         (["."], "holds no class folders"),
     ],
 )
+@pytest.mark.fault
 def test_folders_of_another_shape(folder, places, message):
     for place in places:
         add(folder, place)
@@ -356,6 +384,7 @@ def test_folders_of_another_shape(folder, places, message):
         load_task(folder)
 
 
+@pytest.mark.fault
 def test_too_few_photos_to_split(folder):
     add(folder, "ants", 1)
     add(folder, "bees", 9)

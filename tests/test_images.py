@@ -55,6 +55,7 @@ def test_formats(tmp_path, scene, name, options, tolerance):
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "RGBA"])
+@pytest.mark.fault
 def test_modes_look_the_same(tmp_path, scene, mode):
     stored = scene.convert("L").convert(mode) if mode in ("1", "LA") else scene.convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
@@ -70,12 +71,14 @@ def test_grey_jpeg_has_three_equal_colours(tmp_path, scene):
     assert torch.equal(photo[0], photo[2])
 
 
+@pytest.mark.fault
 def test_adobe_cmyk_jpeg_is_not_inverted(tmp_path, scene):
     scene.convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     assert_close(read_photo(tmp_path / "a.jpg"), scene, 4)
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "palette", "LA"])
+@pytest.mark.fault
 def test_transparent_parts_are_white(tmp_path, kind):
     picture = Image.new("RGBA", (8, 8), (10, 20, 30, 255))
     picture.paste((200, 0, 0, 0), (4, 0, 8, 8))
@@ -92,6 +95,7 @@ def test_transparent_parts_are_white(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.fault
 def test_sixteen_bits_keep_their_shades(tmp_path, name):
     ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (16, 1))
     Image.fromarray(ramp).save(tmp_path / name)
@@ -100,6 +104,7 @@ def test_sixteen_bits_keep_their_shades(tmp_path, name):
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+@pytest.mark.fault
 def test_floating_point_keeps_its_shades(tmp_path, white):
     ramp = np.tile(np.linspace(0, white, 64, dtype=np.float32), (16, 1))
     Image.fromarray(ramp).save(tmp_path / "a.tif")
@@ -107,6 +112,7 @@ def test_floating_point_keeps_its_shades(tmp_path, white):
     assert (photo[1].float() - torch.linspace(0, 255, 64)).abs().max() <= 0.51
 
 
+@pytest.mark.fault
 def test_floating_point_beyond_all_scales_is_stretched(tmp_path):
     ramp = np.tile(np.linspace(-3, 5, 64, dtype=np.float32), (16, 1))
     Image.fromarray(ramp).save(tmp_path / "a.tif")
@@ -115,6 +121,7 @@ def test_floating_point_beyond_all_scales_is_stretched(tmp_path):
     assert photo.max() == 255
 
 
+@pytest.mark.fault
 def test_not_a_number_is_an_error(tmp_path):
     values = np.full((16, 16), np.nan, np.float32)
     Image.fromarray(values).save(tmp_path / "a.tif")
@@ -124,6 +131,7 @@ def test_not_a_number_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.fault
 def test_photos_stand_upright(tmp_path, scene, ending, orientation):
     undo = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
     undo |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
@@ -134,6 +142,7 @@ def test_photos_stand_upright(tmp_path, scene, ending, orientation):
     assert_close(read_photo(tmp_path / f"a.{ending}"), scene, 4)
 
 
+@pytest.mark.fault
 def test_large_photos_stand_upright_too(tmp_path, scene):
     large = scene.resize((1920, 960))
     exif = Image.Exif()
@@ -142,6 +151,7 @@ def test_large_photos_stand_upright_too(tmp_path, scene):
     assert_close(read_photo(tmp_path / "a.jpg", SIDE), scene, 4)
 
 
+@pytest.mark.fault
 def test_damaged_exif_does_not_hide_the_picture(tmp_path, scene):
     scene.save(tmp_path / "a.png", exif=b"Exif\x00\x00MM\x00*garbage that is no directory")
     assert_close(read_photo(tmp_path / "a.png"), scene, 0)
@@ -152,6 +162,7 @@ def test_first_frame_of_an_animation(tmp_path, scene):
     assert_close(read_photo(tmp_path / "a.gif"), scene, 4)
 
 
+@pytest.mark.fault
 def test_content_decides_not_the_name(tmp_path, scene):
     scene.save(tmp_path / "b.png")
     (tmp_path / "b.png").rename(tmp_path / "b.jpg")
@@ -169,6 +180,7 @@ def test_large_photos_are_decoded_smaller_with_the_same_result(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp", "tif", "gif"])
+@pytest.mark.fault
 def test_cut_off_files_are_errors(tmp_path, ending):
     path = tmp_path / f"cut.{ending}"
     Image.effect_noise((64, 64), 80).convert("RGB").save(path)
@@ -181,12 +193,14 @@ def test_cut_off_files_are_errors(tmp_path, ending):
     ("content", "why"),
     [(b"", "empty"), (b"<html>404 Not Found</html>", "no picture"), (b"\xff\xd8\xff\xe0" + bytes(60), "")],
 )
+@pytest.mark.fault
 def test_files_that_are_no_pictures(tmp_path, content, why):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(HelpersError, match=rf"a\.jpg.*{why}"):
         read_photo(tmp_path / "a.jpg")
 
 
+@pytest.mark.fault
 def test_places_that_are_no_files(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
@@ -196,6 +210,7 @@ def test_places_that_are_no_files(tmp_path):
         read_photo(tmp_path / "link.jpg")
 
 
+@pytest.mark.fault
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     small = io.BytesIO()
     Image.new("L", (8, 8)).save(small, "BMP")

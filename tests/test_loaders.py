@@ -193,6 +193,7 @@ def test_val_and_plain_are_never_augmented(drawn):
     assert torch.equal(gather(bare.plain)[0], gather(strong.plain)[0])
 
 
+@pytest.mark.fault
 def test_a_transform_that_changes_its_picture_does_no_harm(photos):
     def spoil(picture):
         return picture.zero_()
@@ -211,24 +212,28 @@ def test_a_transform_that_changes_its_picture_does_no_harm(photos):
         (lambda picture: None, "NoneType"),
     ],
 )
+@pytest.mark.fault
 def test_transforms_that_give_something_else(drawn, augment, message):
     with pytest.raises(HelpersError, match=message):
         gather(make_loaders(drawn, RECIPE, augment=augment).train)
 
 
 @pytest.mark.parametrize("options", [{"augment": "heavy"}, {"augment": 3}, {"mode": "ram"}, {"batch_size": 0}])
+@pytest.mark.fault
 def test_arguments_that_make_no_sense(drawn, options):
     with pytest.raises(HelpersError, match=str(next(iter(options.values())))):
         make_loaders(drawn, RECIPE, **options)
 
 
 @pytest.mark.parametrize("changed", [{"resize_size": 31}, {"interpolation": "lanczos"}])
+@pytest.mark.fault
 def test_recipes_that_cannot_be_followed(drawn, changed):
     with pytest.raises(HelpersError, match=str(next(iter(changed.values())))):
         make_loaders(drawn, replace(RECIPE, **changed))
 
 
 @pytest.mark.parametrize("values", [{"crop": (0, 1)}, {"crop": (0.9, 0.5)}, {"ratio": (0, 1)}, {"flip": 50}])
+@pytest.mark.fault
 def test_augmentations_that_make_no_sense(values):
     with pytest.raises(HelpersError, match=next(iter(values))):
         Augment(**values)
@@ -242,6 +247,7 @@ def test_photos_are_decoded_once(photos, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/pictures").glob("*.pictures")} == kept
 
 
+@pytest.mark.fault
 def test_a_changed_photo_is_decoded_again(photos):
     before = gather(make_loaders(photos, RECIPE).plain)[0]
     Image.new("RGB", (60, 40), "white").save(photos.train.files[3])
@@ -250,6 +256,7 @@ def test_a_changed_photo_is_decoded_again(photos):
 
 
 @pytest.mark.parametrize("harm", ["flip a bit", "cut", "empty", "other file"])
+@pytest.mark.fault
 def test_a_damaged_cache_is_made_anew(photos, tmp_path, harm):
     before = gather(make_loaders(photos, RECIPE).plain)[0]
     for path in (tmp_path / "cache/pictures").glob("*.pictures"):
@@ -263,6 +270,7 @@ def test_a_damaged_cache_is_made_anew(photos, tmp_path, harm):
     assert torch.equal(gather(loaders.plain)[0], before)
 
 
+@pytest.mark.fault
 def test_without_room_for_a_cache_photos_are_read_from_their_files(photos, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("HELPERS_CACHE", str(tmp_path / "file" / "cache"))
@@ -282,6 +290,7 @@ def test_caches_keep_to_their_room(photos, tmp_path, monkeypatch):
     assert gather(loaders.plain)[0].shape == (12, 3, 48, 48)
 
 
+@pytest.mark.fault
 def test_photos_that_break_after_loading_are_all_named(photos, tmp_path):
     for i in (2, 7):
         photos.train.files[i].write_bytes(b"broken")
@@ -291,6 +300,7 @@ def test_photos_that_break_after_loading_are_all_named(photos, tmp_path):
     assert not list((tmp_path / "cache/pictures").glob("*.pictures"))
 
 
+@pytest.mark.fault
 def test_one_photo_saved_in_two_ways_is_named(photos):
     Image.open(photos.train.files[0]).save(photos.val.files[5].with_suffix(".png"))
     task = load_task(photos.val.files[5].parents[2])

@@ -83,6 +83,7 @@ def test_drawing_needs_no_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{"classes": 1}, {"classes": 10_000}, {"size": 2}, {"train_per_class": 0}])
+@pytest.mark.fault
 def test_drawings_that_make_no_sense(options):
     with pytest.raises(HelpersError):
         small(**options)
@@ -103,6 +104,7 @@ def test_few_is_seeded_and_nested():
 
 
 @pytest.mark.parametrize(("n", "message"), [(5, r"fewer of: .*\(4\)"), (0, "at least 1")])
+@pytest.mark.fault
 def test_few_of_too_few(n, message):
     with pytest.raises(HelpersError, match=message):
         small().few(n)
@@ -121,6 +123,7 @@ def test_a_split_needs_a_picture_for_each_label():
         Split(torch.zeros(3, dtype=torch.int64), images=torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
 
 
+@pytest.mark.fault
 def test_unknown_names_are_told_the_known_ones():
     with pytest.raises(HelpersError, match="flowers, slides, flowers102, ants-bees"):
         load_task("flower")
@@ -161,6 +164,7 @@ def test_ants_and_bees_are_fetched_once(tmp_path, monkeypatch):
     assert (tmp_path / "root/hymenoptera_data/val/bees/2.jpg").exists()
 
 
+@pytest.mark.fault
 def test_without_a_network_the_error_says_what_to_fetch(tmp_path, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -86,6 +86,7 @@ def test_only_the_chosen_stages_move() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.fault
 def test_a_refrozen_stage_is_not_moved_by_momentum(optimizer: str) -> None:
     task, model = small_task(), small_network()
     fit(model, task, [Phase("all", 1e-2, 1)], optimizer=optimizer, keep_best=False, verbose=False)
@@ -155,6 +156,7 @@ def test_a_head_phase_runs_the_backbone_once_for_each_view() -> None:
     assert sum(seen) == 3 * len(task.train) + len(task.val) + looked_at_the_model_once
 
 
+@pytest.mark.fault
 def test_augmentation_without_effect_is_announced() -> None:
     with pytest.warns(HelpersWarning, match="no effect"):
         fit(small_network(), small_task(), [Phase("head", 1e-2, 1)], augment="standard", verbose=False)
@@ -182,6 +184,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     assert evaluate(model, make_loaders(task, RECIPE).val).accuracy == run.val_accuracy
 
 
+@pytest.mark.fault
 def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights_back() -> None:
     task, model = small_task(), small_network()
     fit(model, task, [Phase("all", 1e-3, 1)], verbose=False)
@@ -191,6 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights
     assert_same_bits(good, weights_of(model))
 
 
+@pytest.mark.fault
 def test_a_picture_that_is_not_finite_is_named() -> None:
     def broken(picture: torch.Tensor) -> torch.Tensor:
         return picture / 255 * (float("nan") if picture.min() == 255 else 1.0)
@@ -201,6 +205,7 @@ def test_a_picture_that_is_not_finite_is_named() -> None:
         fit(small_network(), task, [Phase("all", 1e-3, 1)], augment=broken, verbose=False, batch_size=8)
 
 
+@pytest.mark.fault
 def test_what_cannot_be_is_refused() -> None:
     task, model = small_task(), small_network()
     with pytest.raises(HelpersError, match=r"replace_head\(model, 4\)"):
@@ -241,6 +246,7 @@ def start(folder: Path, result: Path) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.fault
 def test_a_stopped_run_ends_like_one_that_was_never_stopped(tmp_path, which: signal.Signals) -> None:
     whole = small_network()
     options = {"batch_size": 8, "augment": "standard", "views": 2, "mix": "mixup"}
@@ -261,6 +267,7 @@ def test_a_stopped_run_ends_like_one_that_was_never_stopped(tmp_path, which: sig
     assert_same_bits(weights_of(whole), torch.load(tmp_path / "result.pt", weights_only=True))
 
 
+@pytest.mark.fault
 def test_a_run_folder_is_neither_overwritten_nor_mixed_up(tmp_path) -> None:
     task, strategy = small_task(), [Phase("all", 1e-3, 1)]
     first = fit(small_network(), task, strategy, out=tmp_path / "run", verbose=False)

@@ -117,6 +117,7 @@ def with_nan(path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.fault
 def test_what_is_no_weights_file_is_refused_by_path(tmp_path, make, problem):
     path = tmp_path / "weights.pth"
     make(path)
@@ -135,6 +136,7 @@ class Trap:
         return (open, (str(self.path), "w"))
 
 
+@pytest.mark.fault
 def test_code_in_a_file_does_not_run(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": Trap(tmp_path / "ran")}, path)
@@ -172,6 +174,7 @@ def test_old_densenet_names_are_translated(tmp_path):
         (lambda state: state.update({"0.bias": torch.zeros(5)}), r"0.bias: \(5,\) in the file, \(4,\) in the network"),
     ],
 )
+@pytest.mark.fault
 def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(change, problem):
     model = small()
     before = copy.deepcopy(model.state_dict())
@@ -190,6 +193,7 @@ def test_a_head_for_other_classes_is_recognised(tmp_path, squeezenet):
         load_backbone("squeezenet1_1", weights=path)
 
 
+@pytest.mark.fault
 def test_weights_of_another_architecture_are_refused(tmp_path, squeezenet):
     path = tmp_path / "squeezenet.pth"
     torch.save(squeezenet.state_dict(), path)
@@ -212,6 +216,7 @@ def official_name(weights):
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.fault
 def test_random_weights_under_an_official_name_are_not_loaded(tmp_path, squeezenet):
     path = tmp_path / official_name(models.SqueezeNet1_1_Weights.DEFAULT)
     torch.save(squeezenet.state_dict(), path)
@@ -223,6 +228,7 @@ def test_random_weights_under_an_official_name_are_not_loaded(tmp_path, squeezen
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.fault
 def test_without_a_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(HelpersError) as caught:
@@ -261,6 +267,7 @@ def hub(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.fault
 def test_timm_weights_come_from_the_hub_s_cache_without_a_network(hub):
     loaded = load_backbone("timm/test_vit")
     assert same(loaded.state_dict(), hub[0].state_dict())
@@ -268,6 +275,7 @@ def test_timm_weights_come_from_the_hub_s_cache_without_a_network(hub):
     assert "state_dict" not in loaded.pretrained_cfg
 
 
+@pytest.mark.fault
 def test_a_changed_file_in_the_hub_s_cache_is_refused(hub):
     model, blob = hub
     save_file({key: value + 1 for key, value in model.state_dict().items()}, blob)
@@ -276,6 +284,7 @@ def test_a_changed_file_in_the_hub_s_cache_is_refused(hub):
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.fault
 def test_timm_without_a_network_says_what_to_fetch(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
