@@ -181,9 +181,9 @@ def _drawn(name: str, *, seed: int, size: int, classes: int | None, counts: tupl
     wanted = len(names) if classes is None else classes
     if not 2 <= wanted <= len(names):
         raise HelpersError(f"{name} can be drawn in 2 to {len(names)} classes, not {wanted}; choose `classes` so.")
-    if min(counts) < 1 or size < 8:
+    if min(counts) < 1 or size < 16:
         raise HelpersError(
-            f"{name} needs at least one picture a class in each split and a size of at least 8 pixels, "
+            f"{name} needs at least one picture a class in each split and a size of at least 16 pixels, "
             f"not {counts} and {size}; raise them."
         )
     splits = []
