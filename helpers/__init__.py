@@ -14,7 +14,8 @@ from helpers.errors import HelpersError, HelpersWarning
 _HOMES = {
     "data.loaders": ("make_loaders",),
     "data.recipes": ("Recipe",),
-    "data.tasks": ("Split", "Task", "load_task"),
+    "data.load": ("load_task",),
+    "data.tasks": ("Split", "Task"),
     "doctor": ("diagnose",),
     "models.backbones": ("load_backbone",),
     "models.heads": ("replace_head",),

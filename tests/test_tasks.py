@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import Split, Task, load_task
+from helpers import Split, Task, drawn, load_task
 from helpers.data import published
 from helpers.errors import HelpersError, HelpersWarning
 
@@ -74,6 +74,16 @@ def test_kept_drawings_are_the_drawings(tmp_path):
         path.write_bytes(content)
     with pytest.warns(HelpersWarning, match="damaged"):
         assert torch.equal(first.train.images, small().train.images)
+
+
+def test_drawings_are_made_anew_when_their_code_changes(tmp_path, monkeypatch):
+    small()
+    kept = sorted((tmp_path / "cache/pictures").glob("*.pictures"))
+    before = [path.read_bytes() for path in kept]
+    (tmp_path / "changed.py").write_text("the formulas of tomorrow")
+    monkeypatch.setattr(drawn, "__file__", str(tmp_path / "changed.py"))
+    small()
+    assert all(path.read_bytes() != content for path, content in zip(kept, before, strict=True))
 
 
 def test_drawing_needs_no_cache(tmp_path, monkeypatch):

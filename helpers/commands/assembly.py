@@ -81,8 +81,8 @@ def assemble(options: Options) -> Assembly:
         raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")
     import torch
 
+    from helpers.data.load import load_task
     from helpers.data.loaders import make_loaders
-    from helpers.data.tasks import load_task
     from helpers.models.backbones import load_backbone
     from helpers.models.heads import replace_head
 

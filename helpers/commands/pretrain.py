@@ -18,7 +18,8 @@ def pretrain(
 ) -> None:
     """Pretrain the embedded backbone on drawn source pictures.
 
-    A stopped run goes on where it was when the same command is given again. The full run takes about an hour on two cores.
+    A stopped run goes on where it was when the same command is given again. The full run takes about an hour on two
+    cores.
     """
     from helpers.pretraining.pretrain import pretrain as make
 

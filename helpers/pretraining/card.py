@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from helpers.data.tasks import Task, load_task
+from helpers.data.load import load_task
+from helpers.data.tasks import Task
 from helpers.errors import HelpersError
 from helpers.files import atomic_write, sha256, write_json
 from helpers.models.embedded import WEIGHTS, build

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler
 
-from helpers.data.tasks import Task, load_task
+from helpers.data.load import load_task
+from helpers.data.tasks import Task
 from helpers.doctor.diagnose import diagnose
 from helpers.doctor.museum.exhibits import EXHIBITS, Exhibit, Setup
 from helpers.doctor.museum.worlds import World
