@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import footprint
 from benchmarks.contest import contest
 from benchmarks.photos import photos
 
@@ -70,13 +71,15 @@ def main() -> None:
     from helpers.files import write_json
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint")
     wanted = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         about = {"machine": _machine(), "photos": photos(Path(folder)), "rows": {}}
         for name, row in rows(folder).items():
             if not wanted or name in wanted:
                 about["rows"][name] = measure(row)
+    if not wanted or "footprint" in wanted:
+        about["rows"]["footprint"] = footprint.measure()
     write_json(RESULTS, about)
 
 
