@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import multiprocessing
+import platform
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -64,11 +67,13 @@ def train_and_score(setup: Setup, seed: int) -> float:
     return right / total
 
 
-def measure(report: Callable[[str], None], seeds: int = SEEDS, processes: int = 2) -> dict[str, Any]:
+def measure(report: Callable[[str], None], kept: Path, seeds: int = SEEDS, processes: int = 1) -> dict[str, Any]:
     """Train every exhibit that can be trained, wrong and right, with paired seeds.
 
     Args:
         report: called with one line for each exhibit.
+        kept: a file with a line of JSON for each exhibit that is done, written as they come; those in it from an
+            earlier start are not trained again.
         seeds: pairs of runs for each exhibit.
         processes: how many exhibits are trained side by side, each on one core.
 
@@ -77,12 +82,14 @@ def measure(report: Callable[[str], None], seeds: int = SEEDS, processes: int = 
         interval (Student's t over the pairs), and whether that is distinguishable from nothing.
     """
     task = load_task("flowers")
-    chosen = [x.name for x in EXHIBITS if x.trains and (not x.only or "resnet" in x.only)]
-    rows = []
+    done = {row["exhibit"]: row for row in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
+    left = [x.name for x in EXHIBITS if _can_be_measured(x) and x.name not in done]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (task, seeds)) as pool:
-        for row in pool.map(_row, chosen):
-            rows.append(row)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes, context, _start, (task, seeds)) as pool, kept.open("a") as file:
+        for row in pool.map(_row, left):
+            done[row["exhibit"]] = row
+            print(json.dumps(row), file=file, flush=True)
             report(line(row))
     return {
         "task": f"{task.name}: {len(task.train)} training pictures of {len(task.classes)} species",
@@ -90,8 +97,15 @@ def measure(report: Callable[[str], None], seeds: int = SEEDS, processes: int = 
         "seeds": seeds,
         "epochs": EPOCHS,
         "pictures_scored": SCORED,
-        "exhibits": rows,
+        "machine": {"processor": platform.machine(), "system": platform.system(), "torch": torch.__version__},
+        "exhibits": [done[x.name] for x in EXHIBITS if x.name in done],
+        "not_measured": {x.name: x.code for x in EXHIBITS if not _can_be_measured(x)},
     }
+
+
+def _can_be_measured(exhibit: Exhibit) -> bool:
+    """Whether the wrong set-up trains at all, and makes sense with the embedded backbone."""
+    return exhibit.trains and (not exhibit.only or "resnet" in exhibit.only)
 
 
 def line(row: dict[str, Any]) -> str:
