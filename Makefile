@@ -66,7 +66,9 @@ notebooks: setup ## execute the lessons and keep their outputs
 		--ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
 
 book: setup ## build the site in book/_build/html from the stored outputs
+	@rm -rf book/_build/html
 	$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output book -W --keep-going -n
+	@$(VENV)/bin/python book/check.py book/_build/html
 
 bench: $(BENCH)/.installed ## time this code and what people use today, side by side
 	$(BENCH)/bin/python -m benchmarks

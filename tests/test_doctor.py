@@ -40,7 +40,7 @@ def test_evidence_and_fix_speak_of_these_objects(diagnosis):
     assert finding.verdict.startswith("The head has 1000 outputs for 4 classes")
     assert "model.fc = Linear(in_features=256, out_features=1000" in finding.evidence
     assert finding.fix.startswith("model.fc = nn.Linear(256, 4)")
-    assert finding.page == "book/doctor/head-wrong-size.html"
+    assert finding.page == "book/doctor.html#head-wrong-size"
 
 
 def test_the_fix_mends_the_model(diagnosis, unreplaced):

@@ -15,7 +15,7 @@ from helpers.errors import HelpersError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-PAGES = "book/doctor"
+PAGE = "book/doctor.html"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Finding:
         verdict: one line that says what is wrong.
         evidence: what was measured in these very objects.
         fix: Python code that fits these objects.
-        page: address of the finding's page in the book, relative to the site's root.
+        page: address of the finding's section in the book, relative to the site's root.
     """
 
     code: str
@@ -71,7 +71,7 @@ class Check:
     @property
     def page(self) -> str:
         """Where the book explains this finding."""
-        return f"{PAGES}/{self.code}.html"
+        return f"{PAGE}#{self.code}"
 
 
 CHECKS: dict[str, Check] = {}

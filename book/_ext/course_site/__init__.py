@@ -1,0 +1,19 @@
+"""The site's own parts: small Sphinx extensions, one in each module, that need neither torch nor a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from course_site import alt_texts, claims, doctor, formulas, launch, outcome, reference, terms
+
+PARTS = (alt_texts, claims, doctor, formulas, launch, outcome, reference, terms)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx: sets up every part."""
+    for part in PARTS:
+        part.setup(app)
+    app.add_css_file("course.css")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
