@@ -1,0 +1,1 @@
+"""What the lessons use to measure, claim, draw, explain and examine."""

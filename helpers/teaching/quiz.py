@@ -1,0 +1,30 @@
+"""Quizzes: questions in files, a reason for every choice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helpers.errors import HelpersError
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "quizzes"
+
+
+def questions(lesson: str) -> list[dict]:
+    """The questions of a lesson, as jupyterquiz wants them.
+
+    Raises:
+        HelpersError: if there is no such quiz.
+    """
+    path = FOLDER / f"{lesson}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json"))) or "none"
+        raise HelpersError(f"there is no quiz {lesson!r} in {FOLDER}; there are: {known}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def quiz(lesson: str) -> None:
+    """Show the quiz of a lesson, for instance `quiz("01")`."""
+    from jupyterquiz import display_quiz
+
+    display_quiz(questions(lesson), shuffle_answers=False)
