@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,30 +27,32 @@ def first_filters(model: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def stage_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What leaves the last module of each stage but the head, by the stage's name; the model runs in eval mode.
+    """What each stage but the head computes, by its name, before any pooling to one value a channel; in eval mode.
 
     Args:
         model: any model that `helpers.stages` understands.
         images: (B, 3, H, W), normalised.
     """
     caught: dict[str, Tensor] = {}
-    hooks = [stage.modules[-1].register_forward_hook(_keeper(caught, stage.name)) for stage in stages(model)[:-1]]
-    was_training = [(module, module.training) for module in model.modules()]
+
+    def keep(name: str, output: Tensor) -> None:
+        if name not in caught or output.shape[2:].numel() > 1:
+            caught[name] = output
+
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=stage.name: keep(name, output))
+        for stage in stages(model)[:-1]
+        for module in stage.modules
+    ]
+    modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()(images)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in was_training:
+        for module, mode in modes:
             module.training = mode
     return caught
-
-
-def _keeper(caught: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-        caught[name] = output
-
-    return keep
 
 
 def stage_features(model: nn.Module, images: Tensor, batch_size: int = 128) -> dict[str, Tensor]:

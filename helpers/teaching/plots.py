@@ -128,7 +128,7 @@ def intervals(results: Mapping[str, Sequence[float]], label: str = "test accurac
     """One row a name: a dot for each seed (shares, 0 to 1), the mean and its 95 % interval."""
     with style():
         figure, axis = plt.subplots(figsize=(7.5, 0.8 + 0.5 * len(results)))
-        for row, (name, values) in enumerate(results.items()):
+        for row, values in enumerate(results.values()):
             colour, found = COLOURS[row % len(COLOURS)], interval(values)
             axis.plot(100 * np.asarray(values), [row + 0.16] * len(values), "o", color=colour, alpha=0.45, markersize=5)
             axis.errorbar(100 * found.mean, row, xerr=100 * found.half_width, fmt="D", color=colour, capsize=4)
