@@ -1,7 +1,7 @@
-"""The doctor's chapter: what the register of checks and the museum say about each finding, read without importing them.
+"""The doctor's chapter: what the register of checks and the museum say about each finding.
 
-The checks are functions under `@check(severity, needs=..., unless=...)` in `helpers/doctor/`; reading their source keeps
-PyTorch out of the building of the site.
+The checks are functions under `@check(severity, needs=..., unless=...)` in `helpers/doctor/`. Their source is read, not
+imported, which keeps PyTorch out of the building of the site.
 """
 
 from __future__ import annotations

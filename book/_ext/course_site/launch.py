@@ -1,4 +1,4 @@
-"""Buttons that open a lesson elsewhere: there as soon as `_config.yml` names the repository's address, and only then."""
+"""Buttons that open a lesson elsewhere: there as soon as `_config.yml` has the address of the repository."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from sphinx.util.docutils import SphinxDirective
 
 CARD = Path(__file__).parents[3] / "data" / "card.json"
 ROWS = ("from scratch", "head only", "fine-tuned")
-LEFT, RIGHT, TOP, STEP = 120, 20, 14, 46  # the frame around the scale, and the distance of two rows, in units
-WIDTH = 640
+LEFT, RIGHT, TOP, STEP, FOOT = 118, 66, 6, 40, 26  # the frame around the scale and the distance of rows, in units
+WIDTH = 720
 
 
 def setup(app: Sphinx) -> None:
@@ -23,7 +23,7 @@ def setup(app: Sphinx) -> None:
 
 
 class Outcome(SphinxDirective):
-    """One row for each strategy: a dot for each seed, a bar to the mean, its figure beside it."""
+    """One row for each strategy: a bar up to the mean, a dot for each seed, the mean as a figure."""
 
     def run(self) -> list[nodes.Node]:
         """Read the card and draw."""
@@ -33,29 +33,28 @@ class Outcome(SphinxDirective):
 
 
 def draw(task: dict[str, dict]) -> Iterator[str]:
-    """The picture as SVG; its colours come from the page, so it suits light and dark."""
-    height = TOP + STEP * len(ROWS) + 34
+    """The picture as SVG; its colours come from the page's style, so it suits light and dark."""
+    bottom = TOP + STEP * len(ROWS)
     told = "; ".join(f"{name} {100 * task[name]['mean']:.0f} %" for name in ROWS)
-    yield f'<svg class="outcome" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_alt(told, task)}">'
+    alt = f"Flowers named correctly, mean of {len(task[ROWS[0]]['test'])} runs: {told}. One dot for each run."
+    yield f'<svg class="outcome" viewBox="0 0 {WIDTH} {bottom + FOOT}" role="img" aria-label="{escape(alt)}">'
     for percent in range(0, 101, 25):
         x = _x(percent / 100)
-        yield f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - 34}"/>'
-        yield f'<text class="tick" x="{x}" y="{height - 16}">{percent}{" %" if percent == 100 else ""}</text>'
+        yield f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>'
+        yield f'<text class="tick" x="{x}" y="{bottom + 18}">{percent}</text>'
+    yield f'<text class="unit" x="{_x(1) + 16}" y="{bottom + 18}">% right</text>'
     for row, name in enumerate(ROWS):
-        y = TOP + STEP * row + STEP // 2
-        mean = task[name]["mean"]
-        yield f'<g class="row row-{row}"><text class="name" x="{LEFT - 12}" y="{y + 5}">{escape(name)}</text>'
-        yield f'<rect x="{LEFT}" y="{y - 12}" width="{_x(mean) - LEFT:.1f}" height="24" rx="3"/>'
-        for value in task[name]["test"]:
-            yield f'<circle cx="{_x(value)}" cy="{y}" r="5"/>'
-        yield f'<text class="value" x="{_x(max(task[name]["test"])) + 12:.1f}" y="{y + 5}">{100 * mean:.0f} %</text></g>'
+        yield from _row(name, task[name], TOP + STEP * row + STEP // 2)
     yield "</svg>"
+
+
+def _row(name: str, outcome: dict, y: int) -> Iterator[str]:
+    mean, values = outcome["mean"], outcome["test"]
+    yield f'<g class="{name.replace(" ", "-")}"><text class="name" x="{LEFT - 12}" y="{y + 5}">{escape(name)}</text>'
+    yield f'<rect x="{LEFT}" y="{y - 13}" width="{_x(mean) - LEFT:.1f}" height="26" rx="3"/>'
+    yield from (f'<circle cx="{_x(value)}" cy="{y}" r="4.5"/>' for value in values)
+    yield f'<text class="value" x="{_x(max(values)) + 14:.1f}" y="{y + 6}">{100 * mean:.0f} %</text></g>'
 
 
 def _x(share: float) -> float:
     return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
-
-
-def _alt(told: str, task: dict[str, dict]) -> str:
-    runs = len(task[ROWS[0]]["test"])
-    return escape(f"Flowers named correctly, mean of {runs} runs: {told}. One dot for each run.")

@@ -46,7 +46,7 @@ class FirstTerms(SphinxTransform):
         pattern = re.compile(rf"\b{re.escape(term)}(?:s|es)?\b", re.IGNORECASE)
         for text in self.document.findall(nodes.Text):
             parent = text.parent
-            if not isinstance(parent, nodes.paragraph | nodes.emphasis | nodes.strong) or _is_silent(text):
+            if not isinstance(parent, nodes.paragraph | nodes.emphasis) or _is_silent(text):
                 continue
             found = pattern.search(text)
             if found:
