@@ -228,3 +228,53 @@ def test_trainable_parameters_that_forward_ignores_are_a_note(world):
     model = world.model()
     model.spare = nn.Linear(7, 7)
     assert "parameters-unused" in diagnose(model, None, world.loader("train")).codes
+
+
+def test_steps_counted_in_validation_batches_are_no_accumulation(world):
+    model = world.model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    train = torch.utils.data.DataLoader(world.loader("train").dataset, 3, shuffle=True)
+    val = torch.utils.data.DataLoader(world.loader("val").dataset, 3)
+    cut = torch.utils.data.DataLoader(torch.utils.data.Subset(val.dataset, range(15)), 3)
+    for steps, expected in ((5 * len(train), False), (5 * len(cut), True), (5 * (len(train) // 4), False)):
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-4, total_steps=steps)
+        assert ("schedule-length" in diagnose(model, optimizer, train, cut, scheduler=scheduler).codes) is expected
+
+
+def test_samplers_that_divide_one_dataset_do_not_overlap(world):
+    dataset = world.loader("train", world.preparation).dataset
+    order = torch.randperm(len(dataset)).tolist()
+    samplers = [torch.utils.data.SubsetRandomSampler(part) for part in (order[:32], order[32:], order[:40])]
+    loaders = [torch.utils.data.DataLoader(dataset, 8, sampler=sampler) for sampler in samplers]
+    assert "split-overlap" not in diagnose(None, None, loaders[0], loaders[1]).codes
+    assert "split-overlap" in diagnose(None, None, loaders[2], loaders[1]).codes
+
+
+class Table(torch.utils.data.Dataset):
+    """File names in one list, and labels that only `__getitem__` tells."""
+
+    def __init__(self, folder, change):
+        self.paths, self.folder, self.change = [path for path, _ in folder.samples], folder, change
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        picture, label = self.folder[index]
+        return picture, self.change(label)
+
+
+def test_labels_read_in_shuffled_order_are_not_paired_with_files(world):
+    def loaders(change_val):
+        train, val = Table(world.files("train").dataset, int), Table(world.files("val").dataset, change_val)
+        return torch.utils.data.DataLoader(train, 8, shuffle=True), torch.utils.data.DataLoader(val, 8)
+
+    assert not {"classes-merged", "class-order-differs"} & set(diagnose(None, None, *loaders(int)).codes)
+    assert "class-order-differs" in diagnose(None, None, *loaders(lambda label: 3 - label)).codes
+
+
+def test_labels_shifted_by_a_target_transform_are_one_mistake_not_two(world):
+    train, val = (world.files(split, target_transform=lambda label: label + 1) for split in ("train", "val"))
+    codes = diagnose(world.model(), None, train, val).codes
+    assert "labels-from-one" in codes
+    assert "class-order-differs" not in codes

@@ -38,6 +38,7 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another head and order.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="A folder for checkpoint and trained model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="Look for mistakes before the start.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
     """Transfer a network to your pictures.
@@ -60,7 +61,7 @@ def fit(
         seed=seed,
     )
     try:
-        result = train(options, assemble(options), out, resume)
+        result = train(options, assemble(options), out, resume, doctor)
     except KeyboardInterrupt as stop:
         hint = "nothing was kept" if out is None else "the same command with --resume goes on from there"
         typer.echo(f"{stop or 'stopped'}; {hint}", err=True)
@@ -68,7 +69,7 @@ def fit(
     typer.echo(json.dumps(result) if as_json else describe(result, out))
 
 
-def train(options: Options, parts: Assembly, out: Path | None, resume: bool) -> dict[str, Any]:
+def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doctor: bool = True) -> dict[str, Any]:
     """Train, evaluate, and put the outcome into the run's folder."""
     import time
 
@@ -84,6 +85,7 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool) -> 
         loaders=parts.loaders,
         out=out,
         resume=resume,
+        doctor=doctor,
         **options.training,
     )
     seconds = time.perf_counter() - started

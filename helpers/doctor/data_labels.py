@@ -9,8 +9,9 @@ import torch
 from helpers.doctor.case import Case
 from helpers.doctor.expectations import expected_classes
 from helpers.doctor.findings import CannotTell, Symptom, check
-from helpers.doctor.reading import Reading
+from helpers.doctor.reading import Reading, unpack
 
+FOLDERS = 12  # of whose pictures one is read, where the labels are stored nowhere
 STRONG = 10  # times as many pictures in the largest class as in the smallest
 
 
@@ -93,10 +94,10 @@ def classes_missing(case: Case) -> Symptom | None:
 def classes_merged(case: Case) -> Symptom | None:
     """Pictures from different class folders carry the same label."""
     for reading in case.readings:
-        if not reading.files or reading.labels is None or not reading.whole:
-            continue
+        if not reading.files or reading.stored_labels is None:
+            continue  # labels read batch by batch come in another order than the files
         folders = defaultdict(Counter)
-        for file, label in zip(reading.files, reading.labels.tolist(), strict=True):
+        for file, label in zip(reading.files, reading.stored_labels.tolist(), strict=True):
             folders[label][file.parent.name] += 1
         several = {label: counts for label, counts in folders.items() if len(counts) > 1}
         classes = expected_classes(case)[0]
@@ -190,10 +191,26 @@ def _whole_labels(reading: Reading) -> torch.Tensor:
 
 def _numbering(reading: Reading) -> dict[str, int]:
     """Class name -> number, as labels and folders have it, else as the dataset says."""
-    if reading.files and reading.labels is not None and reading.whole:
+    if reading.files:
         votes: dict[str, Counter] = defaultdict(Counter)
-        for file, label in zip(reading.files, reading.labels.tolist(), strict=True):
-            votes[file.parent.name][label] += 1
+        for file, label in zip(reading.files, _labels_of_files(reading), strict=True):
+            if label is not None:
+                votes[file.parent.name][label] += 1
         if len(votes) > 1 and all(len(counts) == 1 for counts in votes.values()):
             return {name: counts.most_common(1)[0][0] for name, counts in votes.items()}
     return {name: index for index, name in enumerate(reading.class_names or [])}
+
+
+def _labels_of_files(reading: Reading) -> list[int | None]:
+    """The label of each file; of one file in each folder, where only reading pictures tells."""
+    if reading.stored_labels is not None:
+        return reading.stored_labels.tolist()
+    labels: list[int | None] = [None] * len(reading.files)
+    first = {file.parent: index for index, file in reversed(list(enumerate(reading.files)))}
+    for index in list(first.values())[:FOLDERS]:
+        try:
+            label = unpack(reading.dataset[index])[1]
+        except Exception:  # a broken picture is reported by the check that reads batches
+            continue
+        labels[index] = int(label) if label.numel() == 1 else None
+    return labels

@@ -130,20 +130,32 @@ def _random_steps(reading: Reading) -> str:
 
 def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, str]:
     """Pictures in both splits, of how many, and how that was found."""
+    drawn, scored = _drawn(train), _drawn(val)
     if train.files and val.files:
-        hashes = _by_content(train.files, val.files)
-        known = {_key(file, hashes) for file in train.files}
-        shared = [str(file) for file in val.files if _key(file, hashes) in known]
-        return shared, len(val.files), "Compared by the files' contents"
+        mine, theirs = [train.files[i] for i in drawn], [val.files[i] for i in scored]
+        hashes = _by_content(mine, theirs)
+        known = {_key(file, hashes) for file in mine}
+        shared = [str(file) for file in theirs if _key(file, hashes) in known]
+        return shared, len(theirs), "Compared by the files' contents"
     if case.shared_datasets[0] is not None and case.shared_datasets[0] is case.shared_datasets[1]:
-        one, two = _indices(train.dataset), _indices(val.dataset)
+        one, two = ([_indices(x.dataset)[i] for i in of] for x, of in ((train, drawn), (val, scored)))
         return sorted(set(one) & set(two)), len(two), "Both splits hold the same indices of one dataset"
     mine, theirs = _digests(train.dataset), _digests(val.dataset)
     if mine is None or theirs is None:
         mine, theirs = ([_digest(picture) for picture in _pictures(reading)] for reading in (train, val))
+    else:
+        mine, theirs = [mine[i] for i in drawn], [theirs[i] for i in scored]
     known = set(mine)
     shared = [f"validation picture {index}" for index, digest in enumerate(theirs) if digest in known]
     return shared, len(theirs), f"Compared {len(mine)} training pictures with {len(theirs)}, pixel by pixel"
+
+
+def _drawn(reading: Reading) -> list[int]:
+    """The pictures of the dataset that the loader's sampler draws from."""
+    if not indexed(reading.dataset):
+        return []
+    indices = getattr(getattr(reading.loader, "sampler", None), "indices", None)
+    return list(range(len(reading.dataset))) if indices is None else [int(i) for i in indices]
 
 
 def _by_content(train: list[Path], val: list[Path]) -> dict[Path, bytes]:

@@ -16,9 +16,13 @@ from helpers.doctor.findings import CannotTell, Check, Diagnosis, Finding, Sympt
 from helpers.doctor.reading import Reading
 from helpers.doctor.rehearsal import rehearsal
 from helpers.doctor.untouched import untouched
+from helpers.errors import HelpersError
 
 READING_SECONDS = 2.0
 GUARD_SECONDS = 0.2
+COSTLY = {"rate-too-high"}  # trial steps; a rate that is far too high ends a run by itself, with a loss not finite
+ON_PURPOSE = {"weights-look-random"}  # who starts a run from random weights has asked for them
+OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
 
 
 def diagnose(
@@ -70,12 +74,20 @@ def guard(
 ) -> None:
     """Refuse to start a training run in which something is wrong: the checks that can find an error, and only these.
 
+    It takes a fraction of a second with a small network: nothing is tried out in trial steps, and no more than two
+    batches are read of loaders that take their time. Random weights are let pass, as they may be meant.
+
     Raises:
         HelpersError: with verdict, evidence and fix of each error.
     """
-    serious = [check for check in CHECKS.values() if check.severity == "error"]
+    serious = [check for check in CHECKS.values() if check.severity == "error" and check.code not in COSTLY]
     shown = {"scheduler": scheduler, "criterion": criterion, "weights": weights, "classes": classes, "recipe": recipe}
-    examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS).raise_on("error")
+    found = examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS)
+    certain = [finding for finding in found if finding.code not in ON_PURPOSE]
+    try:
+        Diagnosis(certain, found.not_checked, found.seconds).raise_on("error")
+    except HelpersError as refusal:
+        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None
 
 
 def examine(

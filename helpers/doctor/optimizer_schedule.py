@@ -12,7 +12,8 @@ from helpers.doctor.findings import CannotTell, Symptom, check
 from helpers.doctor.trial import peak_rates
 
 SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "dampening", "amsgrad", "alpha")
-ACCUMULATION = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 64)
+ACCUMULATION = (1, 2, 4, 8, 16, 32, 64)
+RARER = (3, 5, 6, 10, 12, 20, 24)  # believed only where nothing else explains the number of steps
 
 
 @check("error", needs=("optimizer", "scheduler"))
@@ -86,17 +87,12 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
         if batches is None:
             raise CannotTell("the training loader does not tell how many batches it has")
         steps = scheduler.total_steps
-        fits = any(
-            per_epoch and steps % per_epoch == 0 and (every == 1 or per_epoch > 1)
-            for every in ACCUMULATION
-            for per_epoch in (-(-batches // every), batches // every)
-            if every <= batches
-        )
         cause = _explanation(case, steps, batches)
+        fits = _fits(steps, batches, ACCUMULATION if cause else ACCUMULATION + RARER)
         in_pictures = cause is not None and "pictures" in cause
         if fits and (steps >= batches or batches < 8) and not in_pictures:
             continue
-        if cause is None and steps < batches and any(steps == -(-batches // every) for every in ACCUMULATION):
+        if cause is None and steps < batches and any(steps == -(-batches // n) for n in ACCUMULATION + RARER):
             continue
         yield Symptom(
             f"OneCycleLR plans {steps} steps, as if an epoch had "
@@ -111,6 +107,16 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
             f"optimizer, max_lr={max(peak_rates(case)) if case.optimizer is not None else 1e-3:g}, epochs=epochs, "
             "steps_per_epoch=len(train_loader))",
         )
+
+
+def _fits(steps: int, batches: int, accumulation: tuple[int, ...]) -> bool:
+    """Whether steps make whole epochs (and one step to spare), stepped after every batch or after so many each."""
+    return steps % batches == 1 < batches < steps or any(
+        per_epoch and steps % per_epoch == 0 and (every == 1 or per_epoch > 1)
+        for every in accumulation
+        for per_epoch in (-(-batches // every), batches // every)
+        if every <= batches
+    )
 
 
 def _explanation(case: Case, steps: int, batches: int) -> str | None:

@@ -19,14 +19,14 @@ from helpers.models.saved_models import save_model
 from helpers.training.compute import choose_precision, tune_allocator
 from helpers.training.history import History, Reporter
 from helpers.training.interrupts import InterruptFlag
-from helpers.training.resume import Recorder
+from helpers.training.resume import Recorder, State
 from helpers.training.strategies import Phase, make_strategy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from helpers.training.resume import Snapshot, State
-    from helpers.training.trainer import Settings
+    from helpers.training.resume import Snapshot
+    from helpers.training.trainer import Settings, Trainer
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     verbose: bool = True,
+    doctor: bool = True,
 ) -> Run:
     """Train a model by a strategy; the model is changed in place and ends with its best weights.
 
@@ -114,13 +115,15 @@ def fit(
         out: a folder for the checkpoint and the trained model; None keeps nothing on disk.
         resume: go on where the run in `out` stopped (from the beginning, where nothing is there yet).
         verbose: show a line per epoch.
+        doctor: look for mistakes first (a fraction of a second; the first phase, before its first step), and refuse to
+            start where one is certain. What follows is the same, bit for bit, with and without.
 
     Returns:
         The history and the run's figures.
 
     Raises:
-        HelpersError: for settings that make no sense, a model that does not fit the task, a run folder in use, a loss
-            that is not finite, or files that cannot be written.
+        HelpersError: for settings that make no sense, a model that does not fit the task, an error that the doctor
+            finds, a run folder in use, a loss that is not finite, or files that cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the step in hand is finished and saved to `out`.
     """
     from helpers.training.trainer import Settings, Trainer
@@ -159,6 +162,8 @@ def fit(
     trainer = Trainer(model, task, phases, settings, loaders, accelerator, recorder, Reporter(verbose))
     if recorder is not None:
         trainer.resume_from(_stored(recorder, resume))
+    if doctor and trainer.state == State():  # a run that goes on was looked at when it began
+        _examine(trainer, recipe)
     try:
         with torch.random.fork_rng(), InterruptFlag() as interrupt:
             trainer.run(interrupt)
@@ -166,6 +171,19 @@ def fit(
         if out is not None and trainer.state.best is not None and accelerator.is_main_process:
             save_model(out, model, task.classes, recipe, task=task.name, best=trainer.state.best)
     return _summary(trainer.state, settings.precision)
+
+
+def _examine(trainer: Trainer, recipe: Recipe) -> None:
+    """Let the doctor look at what the first phase is about to train; every process comes to the same verdict."""
+    from helpers.doctor import guard
+    from helpers.training.optim import make_optimizer, make_scheduler
+    from helpers.training.trainer import enter_phase
+
+    model, phase, settings, loaders = trainer.model, trainer.strategy[0], trainer.settings, trainer.loaders
+    enter_phase(model, phase)
+    optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
+    scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))
+    guard(model, optimizer, loaders.train, loaders.val, scheduler, trainer.criterion, recipe, trainer.task.classes)
 
 
 def _summary(state: State, precision: str) -> Run:

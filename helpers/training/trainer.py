@@ -133,12 +133,8 @@ class Trainer:
 
     def _prepare(self, phase: Phase) -> Material:
         """Freeze and thaw as the phase says, and choose what it learns from."""
-        names = [stage.name for stage in stages(self.model)]
-        learning = phase.learning(names)
-        self.model.train()
-        set_trainable(self.model, learning)
-        freeze_batchnorm_statistics(self.model, frozen=not phase.update_batchnorm)
-        if self.settings.cache_features and learning == (names[-1],):
+        learning = enter_phase(self.model, phase)
+        if self.settings.cache_features and learning == (stages(self.model)[-1].name,):
             options = {"views": self.settings.views, "precision": self.settings.precision}
             return features_for(self.model, self.task, self.loaders, self.accelerator, **options)
         return pictures_for(self.model, self.loaders, self.accelerator)
@@ -228,6 +224,15 @@ class Trainer:
             f"{what} in phase {state.phase + 1}, epoch {state.epoch + 1}, batch {state.step + 1}{suspects}. "
             f"The learning rate was {state.rate:.1e}: try a tenth. The model has been given back its last good weights."
         )
+
+
+def enter_phase(model: nn.Module, phase: Phase) -> tuple[str, ...]:
+    """Put a model into train mode with exactly the stages of a phase learning; returns their names."""
+    learning = phase.learning([stage.name for stage in stages(model)])
+    model.train()
+    set_trainable(model, learning)
+    freeze_batchnorm_statistics(model, frozen=not phase.update_batchnorm)
+    return learning
 
 
 def _seed_of(*place: int) -> int:
