@@ -12,7 +12,7 @@ COLUMNS, SIZE, GAP = 10, 96, 4
 
 def main() -> None:
     """Draw two rows of ten, on a transparent ground."""
-    species = range(len(flowers.SPECIES))
+    species = range(20)  # as many as the task has
     pictures = flowers.draw(species, size=SIZE, seed=3).permute(0, 2, 3, 1).numpy()
     rows = -(-len(species) // COLUMNS)
     sheet = Image.new("RGBA", (COLUMNS * (SIZE + GAP) - GAP, rows * (SIZE + GAP) - GAP))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docutils import nodes
-from docutils.statemachine import StringList
+from myst_parser.mdit_to_docutils.base import default_slugify
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+CLAIMS = "book/claims"
 MIME = "application/vnd.helpers.claim+json"
 
 
@@ -47,32 +49,33 @@ class Claims(SphinxDirective):
     """All claims of the lessons in the table of contents, lesson by lesson."""
 
     def run(self) -> list[nodes.Node]:
-        """Write one section for each lesson; a lesson without claims has none."""
-        lines = []
+        """One section for each lesson; a lesson without claims has none."""
+        sections = []
         for docname in sorted(name for name in self.env.found_docs if name.startswith("notebooks/")):
             notebook = Path(self.env.doc2path(docname))
             self.env.note_dependency(str(notebook))
             claims = list(read_claims(notebook)) if notebook.suffix == ".ipynb" else []
             if claims:
-                lines += ["", f"## {{doc}}`/{docname}`", "", *self.table(docname, claims), ""]
-        if not lines:
-            lines = ["No lesson has claimed anything yet."]
-        return self.parse("\n".join(lines))
+                sections.append(_section(docname, claims))
+        return sections or [nodes.paragraph("", "No lesson has claimed anything yet.")]
 
-    def table(self, docname: str, claims: list[Claim]) -> Iterator[str]:
-        """One row for each claim: the sentence, its evidence, and where it was shown."""
-        yield ":::{list-table}\n:header-rows: 1\n:widths: 50 35 15\n:class: claims\n"
-        yield "* - Claim\n  - Evidence\n  - Shown under"
-        for claim in claims:
-            anchor = nodes.make_id(claim.heading)
-            path = self.env.doc2path(docname, base=False)
-            yield f"* - {claim.sentence}\n  - {claim.evidence}\n  - [{claim.heading}](/{path}#{anchor})"
-        yield ":::"
 
-    def parse(self, text: str) -> list[nodes.Node]:
-        """Read MyST text as part of this page."""
-        home = nodes.Element()
-        self.state.nested_parse(
-            StringList(text.splitlines(), self.env.docname), self.content_offset, home, match_titles=True
-        )
-        return home.children
+def _section(docname: str, claims: list[Claim]) -> nodes.section:
+    """A heading that links to the lesson, and its claims as the lesson shows them."""
+    section = nodes.section("", nodes.title("", "", _link(docname)), ids=[nodes.make_id(f"claims-{docname}")])
+    for claim in claims:
+        box = nodes.container(classes=["claim"])
+        box += nodes.paragraph("", "", nodes.strong("", claim.sentence))
+        where = _link(docname, claim.heading)
+        box += nodes.paragraph("", f"{claim.evidence} \u2014 under ", where, classes=["evidence"])
+        section += box
+    return section
+
+
+def _link(docname: str, heading: str = "") -> addnodes.pending_xref:
+    """A link to a lesson, shown by its title, or to a heading in it."""
+    link = addnodes.pending_xref("", reftype="myst", refdomain="doc", reftarget=docname, refdoc=CLAIMS)
+    link["reftargetid"] = default_slugify(heading) if heading else None
+    link["refexplicit"] = bool(heading)
+    link += nodes.inline("", heading)
+    return link

@@ -13,8 +13,8 @@ from sphinx.util.docutils import SphinxDirective
 
 CARD = Path(__file__).parents[3] / "data" / "card.json"
 ROWS = ("from scratch", "head only", "fine-tuned")
-LEFT, RIGHT, TOP, STEP, FOOT = 118, 66, 6, 40, 26  # the frame around the scale and the distance of rows, in units
-WIDTH = 720
+LEFT, RIGHT, TOP, STEP, FOOT = 118, 66, 6, 36, 24  # the frame around the scale and the distance of rows, in units
+WIDTH = 800
 
 
 def setup(app: Sphinx) -> None:
