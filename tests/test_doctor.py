@@ -278,3 +278,22 @@ def test_labels_shifted_by_a_target_transform_are_one_mistake_not_two(world):
     codes = diagnose(world.model(), None, train, val).codes
     assert "labels-from-one" in codes
     assert "class-order-differs" not in codes
+
+
+@pytest.mark.parametrize("squeeze", [False, True])
+def test_a_sigmoid_before_a_binary_loss_with_logits(world, squeeze):
+    class Binary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = world.model(head=False)
+            self.body.fc = nn.Linear(256, 1)
+
+        def forward(self, images):
+            scores = torch.sigmoid(self.body(images))
+            return scores.squeeze(1) if squeeze else scores
+
+    loss = nn.BCEWithLogitsLoss()
+    function = lambda scores, labels: loss(scores.flatten(), labels.float())  # noqa: E731
+    for criterion in (loss, function):
+        diagnosis = diagnose(Binary(), None, world.loader("train"), criterion=criterion, classes=("ants", "bees"))
+        assert "activation-after-logits" in diagnosis.codes

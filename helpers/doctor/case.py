@@ -115,6 +115,14 @@ class Case:
         except Exception as error:  # modules may refuse to be copied in any way they like
             raise CannotTell(f"the model cannot be copied ({type(error).__name__}: {error})") from error
 
+    def in_training(self) -> nn.Module:
+        """A copy in the mode in which the model is going to train.
+
+        Of a model that is in train mode, parts in eval mode are there on purpose; else `train()` is to be called.
+        """
+        twin = self.specimen()[0]
+        return twin if twin.training else twin.train()
+
     @cached_property
     def trace(self) -> Trace:
         """One forward and backward pass of a copy in the mode in which it trains."""
@@ -125,13 +133,18 @@ class Case:
         """Pictures for repeated trials: half as many for networks as large as a ResNet-18 at 224 pixels."""
         return TRIAL_PICTURES // 2 if self.trace.multiplications > LARGE else TRIAL_PICTURES
 
-    @cached_property
+    @property
     def outputs(self) -> torch.Tensor:
-        """What a copy in `eval` mode answers to pictures of the trial batch: (B, classes).
+        """What a copy in `eval` mode answers to pictures of the trial batch: (B, classes), (B, 1) for one number each.
 
         Raises:
             CannotTell: if the model raises.
         """
+        return self.answers if self.answers.ndim > 1 else self.answers[:, None]
+
+    @property
+    def answers(self) -> torch.Tensor:
+        """The same as the loss gets it: (B,) where the model itself drops the second axis."""
         if self.trace.error is not None or self.error_in_eval is not None:
             raise CannotTell("the model raises on a batch")
         return self._in_eval[0]

@@ -69,7 +69,7 @@ def last_batch_of_one(case: Case) -> Symptom | None:
     """The last batch holds one picture, of which BatchNorm cannot take statistics."""
     sizes = case.train_loader.batch_sizes
     whole = case.train_loader.order(0) is not None or case.train_loader.first_pass[2]
-    twin = case.specimen()[0].train()
+    twin = case.in_training()
     norms = [layer for layer in case.layers if layer.is_batch_norm and twin.get_submodule(layer.name).training]
     if not whole or len(sizes) < 2 or sizes[-1] != 1 or not norms:
         return None

@@ -44,18 +44,29 @@ def loss_kind(case: Case) -> str | None:
     kinds = {nn.BCELoss: "probability", nn.BCEWithLogitsLoss: "binary-logits"}
     if type(case.criterion) in kinds:
         return kinds[type(case.criterion)]
-    criterion = copy.deepcopy(case.criterion)
     classes = case.outputs.shape[-1]
-    scores = torch.randn(8, classes, generator=torch.Generator().manual_seed(0)).to(case.device)
-    labels = (torch.arange(8) % classes).to(case.device)
-    try:
-        with torch.no_grad():
-            base, shifted = float(criterion(scores, labels)), float(criterion(scores + 3, labels))
-    except Exception:  # a loss with another signature
-        return "other"
+    shape = (8, classes) if case.answers.ndim > 1 else (8,)
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(case.device)
+    labels = (torch.arange(8) % max(2, classes)).to(case.device)
+    base, shifted = _value(case, scores, labels), _value(case, scores + 3, labels)
+    if base is None or shifted is None:
+        bounded = _value(case, scores.sigmoid(), labels)
+        return "probability" if bounded is not None else "other"
     if abs(shifted - base) < 1e-3 * max(1.0, abs(base)):
         return "logits"
+    binary = nn.functional.binary_cross_entropy_with_logits
+    if classes == 1 and abs(base - float(binary(scores.flatten(), labels.float()))) < 1e-3:
+        return "binary-logits"
     return "log-probabilities" if abs(shifted - base + 3) < 1e-2 else "other"
+
+
+def _value(case: Case, scores: torch.Tensor, labels: torch.Tensor) -> float | None:
+    """The loss of some scores, or None where it takes no such scores."""
+    try:
+        with torch.no_grad():
+            return float(copy.deepcopy(case.criterion)(scores, labels))
+    except Exception:  # a loss with another signature
+        return None
 
 
 def new_layer(module: nn.Module, classes: int) -> str:

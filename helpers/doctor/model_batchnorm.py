@@ -17,7 +17,7 @@ BATCHES = 3
 @check("note", needs=("model", "train_loader"), unless=("module-raises", "weights-look-random", "nothing-trainable"))
 def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
     """Frozen BatchNorm layers keep updating their statistics."""
-    twin = case.specimen()[0].train()
+    twin = case.in_training()
     drifting = [layer for layer in case.layers if _drifts(layer, twin.get_submodule(layer.name))]
     if not drifting:
         return None
@@ -49,12 +49,14 @@ def _movement(case: Case, twin: nn.Module, drifting: list[Layer]) -> tuple[float
     """How far the features move during one epoch of training, and how far apart pictures are (root mean square)."""
     few = case.affordable
     pictures = case.batch[0][:few]
+    modes = {name: module.training for name, module in twin.named_modules()}
     before = _features(case, twin, pictures)
     loader = case.train_loader
     batches = [case.for_model(images[: 2 * few]) for images, _ in loader.batches if len(images) > 1][:BATCHES]
     if not batches:
         raise CannotTell("the training loader gave no batch of two or more pictures")
-    twin.train()
+    for name, training in modes.items():
+        twin.get_submodule(name).training = training
     epoch = max(loader.length or len(batches), len(batches))
     for layer in drifting:  # a few batches stand for a whole epoch of them
         module = twin.get_submodule(layer.name)

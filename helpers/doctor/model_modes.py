@@ -53,7 +53,7 @@ def dropout_in_frozen_part(case: Case) -> Symptom | None:
     """Dropout is active between frozen layers, so the frozen features are noisy in training."""
     if case.trace.error is not None:
         raise CannotTell("the model raises on a batch")
-    twin = case.specimen()[0].train()
+    twin = case.in_training()
     modes = {name: module.training for name, module in twin.named_modules()}
     modules = dict(case.model.named_modules())
     frozen = {layer.name for layer in case.layers if layer.frozen}

@@ -38,7 +38,7 @@ def module_raises(case: Case) -> Symptom | None:
 @check("error", needs=("model", "criterion", "loader"), unless=("head-wrong-size", "labels-out-of-range"))
 def loss_raises(case: Case) -> Symptom | None:
     """The loss raises an error on the model's outputs and the loader's labels."""
-    outputs = case.outputs
+    outputs = case.answers
     labels = case.batch[1][: len(outputs)]
     try:
         with torch.no_grad():
@@ -46,6 +46,8 @@ def loss_raises(case: Case) -> Symptom | None:
     except Exception as error:  # whatever the learner's loss raises is a finding
         if isinstance(error, IndexError) or "out of bounds" in str(error):
             return None  # `labels_out_of_range` has the numbers
+        if isinstance(case.criterion, (nn.BCEWithLogitsLoss, nn.BCELoss)) and _fits_reshaped(outputs, labels):
+            return None  # a loop usually brings scores and labels into one shape before it calls this loss
         fix = "labels.long()" if not labels.is_floating_point() or labels.ndim == 1 else "labels"
         return Symptom(
             f"The loss raises {type(error).__name__} on the model's outputs and these labels.",
@@ -54,6 +56,15 @@ def loss_raises(case: Case) -> Symptom | None:
             f"# cross-entropy takes scores (B, classes) and int64 labels (B,)\nloss = criterion(outputs, {fix})",
         )
     return None
+
+
+def _fits_reshaped(outputs: torch.Tensor, labels: torch.Tensor) -> bool:
+    """Whether a binary loss takes scores and labels once both are floating and of one shape."""
+    scores = outputs.flatten()
+    wanted = labels.float().flatten()
+    if len(scores) != len(wanted) and labels.ndim == 1:
+        wanted = nn.functional.one_hot(labels.long(), outputs.shape[-1]).float().flatten()
+    return len(scores) == len(wanted)
 
 
 @check("error", needs=("model", "loader"))
@@ -114,7 +125,7 @@ def activation_after_logits(case: Case) -> Symptom | None:
     if any(isinstance(module, POOLING) for _, module in after):
         return None  # pooled scores, as SqueezeNet has them by design
     for name, module in after:
-        if isinstance(module, nn.Sigmoid) and kind == "probability":
+        if isinstance(module, nn.Sigmoid) and (kind == "probability" or (kind is None and case.outputs.shape[-1] == 1)):
             return None
         if isinstance(module, BOUNDING) or (isinstance(module, DROPOUT) and module.p > 0):
             dropout = isinstance(module, DROPOUT)
@@ -134,7 +145,8 @@ def activation_after_logits(case: Case) -> Symptom | None:
             f"# in forward: return what {in_python(case.head.name)} gives, without an activation",
         )
     inside = bool(((outputs > 0) & (outputs < 1)).all())
-    if kind in ("logits", "binary-logits") and outputs.shape[-1] > 1 and inside and _sigmoid_like(case):
+    logits = kind == "binary-logits" or (kind == "logits" and outputs.shape[-1] > 1)
+    if logits and inside and _sigmoid_like(case):
         return Symptom(
             "The outputs pass through a sigmoid before a loss that expects logits.",
             f"All outputs lie between {outputs.min():.3f} and {outputs.max():.3f}, while the last layer's own reach "
@@ -151,7 +163,8 @@ def _sigmoid_like(case: Case) -> bool:
     model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
     with torch.no_grad():
         model(case.batch[0][: len(case.outputs)])
-    return bool(seen) and seen[-1].shape == case.outputs.shape and _close(seen[-1].float().sigmoid(), case.outputs)
+    same = bool(seen) and seen[-1].numel() == case.outputs.numel()
+    return same and _close(seen[-1].float().sigmoid().reshape(case.outputs.shape), case.outputs)
 
 
 def _close(values: torch.Tensor, target: torch.Tensor | float) -> bool:

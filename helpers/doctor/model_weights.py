@@ -13,6 +13,7 @@ from helpers.doctor.fresh import looks_fresh, untouched_batch_norm
 from helpers.doctor.trace import Layer
 from helpers.doctor.weights_given import matching, state_dict_of
 
+LIBRARIES = {"torchvision", "timm", "transformers", "open_clip", "efficientnet_pytorch", "segmentation_models_pytorch"}
 RELATED = 0.5  # cosine between a layer and its namesake in the file; independent weights are near 0
 
 
@@ -55,6 +56,8 @@ def weights_look_random(case: Case) -> Symptom | None:
     """The body's weights look freshly initialised, as if nothing pretrained had been loaded."""
     if case.weights is False:
         raise CannotTell("weights=False says that the network starts from scratch on purpose")
+    if case.readings and case.batch[0].ndim < 4:
+        raise CannotTell("the loaders give features, so the pretrained network is not the one that was shown")
     body = [layer for layer in case.layers if not set(layer.parameters) <= case.new_head]
     told = {layer.name: looks_fresh(layer.weight) for layer in body if layer.weight is not None}
     fresh = [layer for layer in body if told.get(layer.name)]
@@ -75,7 +78,7 @@ def weights_look_random(case: Case) -> Symptom | None:
         else "The network starts from random weights: nothing pretrained was loaded.",
         "; ".join(part for part in (by_norm, by_weight) if part) + f" (for example {_name(fresh or started)}).",
         f"model = {_builder(case)}\n# or, where training from scratch is meant: diagnose(..., weights=False)",
-        severity="error" if frozen or _wanted(case) else "warning",
+        severity="error" if frozen or _wanted(case) else "warning" if _published(case) else "note",
     )
 
 
@@ -103,6 +106,11 @@ def _cosine(mine: torch.Tensor, theirs: torch.Tensor) -> float:
 def _wanted(case: Case) -> bool:
     """Whether pretrained weights were clearly meant to be there."""
     return case.weights is not None or case.recipe is not None
+
+
+def _published(case: Case) -> bool:
+    """Whether the network, or a part of it, is of a kind for which pretrained weights are published."""
+    return any(type(module).__module__.split(".")[0] in LIBRARIES for module in case.model.modules())
 
 
 def _size(layers: list[Layer]) -> int:

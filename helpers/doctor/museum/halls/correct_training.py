@@ -7,10 +7,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from helpers.doctor.museum.exhibits import CORRECT, Setup, correct
-from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, small_world
+from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, photos, small_world
 from helpers.doctor.museum.worlds import World
+from helpers.models.heads import replace_head
 from helpers.models.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
 
 
@@ -153,3 +155,70 @@ class _Adapter(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The input plus a small correction."""
         return x + self.up(nn.functional.gelu(self.down(x)))
+
+
+@correct
+def frozen_part_kept_in_eval_mode() -> Setup:
+    world = small_world("mobilenet")
+    model = world.model()
+    model.features.requires_grad_(False).eval()
+    return world.usual(model)
+
+
+def _one_number(last: nn.Module, loss: nn.Module) -> Setup:
+    world = small_world("efficientnet", "adam")
+    world.classes, world.train, world.val = ("ants", "bees"), photos(48, 0, 2), photos(24, 1, 2)
+    model = replace_head(world.model(head=False), 1)
+    optimizer = world.optimizer(world.two_groups(model, *world.rates))
+    whole = nn.Sequential(model, last)
+    return Setup(whole, optimizer, criterion=loss, classes=world.classes, **world.loaders())
+
+
+@correct
+def one_probability_with_a_binary_loss_in_a_function() -> Setup:
+    loss = nn.BCELoss()
+    setup = _one_number(nn.Sigmoid(), loss)
+    setup.criterion = lambda scores, labels: loss(scores.squeeze(1), labels.float())
+    return setup
+
+
+@correct
+def one_logit_brought_into_shape_by_the_loop() -> Setup:
+    return _one_number(nn.Identity(), nn.BCEWithLogitsLoss())
+
+
+@correct
+def one_logit_without_a_second_axis() -> Setup:
+    setup = _one_number(nn.Flatten(0), nn.BCEWithLogitsLoss())
+    setup.criterion = lambda scores, labels: nn.functional.binary_cross_entropy_with_logits(scores, labels.float())
+    return setup
+
+
+@correct
+def small_network_on_features_computed_once() -> Setup:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(64) % 4
+    features = torch.randn(64, 256, generator=generator) + nn.functional.one_hot(labels, 256) * 4
+    splits = (TensorDataset(features[:48], labels[:48]), TensorDataset(features[48:], labels[48:]))
+    model = nn.Sequential(nn.Linear(256, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 4))
+    train, val = DataLoader(splits[0], 8, shuffle=True), DataLoader(splits[1], 8)
+    return Setup(model, torch.optim.Adam(model.parameters(), lr=1e-3), train, val, classes=CLASSES)
+
+
+@correct
+def two_parts_of_one_dataset_by_sampler() -> Setup:
+    world = small_world("resnet")
+    dataset = world.loader("train", world.preparation).dataset
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
+    train, val = (DataLoader(dataset, 8, sampler=SubsetRandomSampler(part)) for part in (order[:32], order[32:]))
+    return world.usual(train_loader=train, val_loader=val)
+
+
+@correct
+def one_cycle_with_a_step_to_spare() -> Setup:
+    world = small_world("vgg")
+    setup = world.usual()
+    setup.scheduler = lr_scheduler.OneCycleLR(
+        setup.optimizer, [1e-3, 1e-2], total_steps=5 * len(setup.train_loader) + 1
+    )
+    return setup
