@@ -297,3 +297,32 @@ def test_a_sigmoid_before_a_binary_loss_with_logits(world, squeeze):
     for criterion in (loss, function):
         diagnosis = diagnose(Binary(), None, world.loader("train"), criterion=criterion, classes=("ants", "bees"))
         assert "activation-after-logits" in diagnosis.codes
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid, torch.relu])
+def test_an_activation_inside_forward(world, function):
+    class Bounded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = world.model()
+
+        def forward(self, images):
+            return function(self.body(images))
+
+    diagnosis = diagnose(Bounded(), None, world.loader("train"), criterion=nn.CrossEntropyLoss(), classes=CLASSES)
+    assert "activation-after-logits" in diagnosis.codes
+
+
+def test_weights_initialised_again_after_loading(world):
+    model = world.model()
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight)
+    assert "weights-look-random" in diagnose(model, None, world.loader("train")).codes
+
+
+def test_trainable_set_on_parameters(world):
+    model = world.model()
+    for parameter in model.layer1.parameters():
+        parameter.trainable = False
+    assert "ignored-attribute" in diagnose(model).codes

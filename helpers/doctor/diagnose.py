@@ -20,7 +20,10 @@ from helpers.errors import HelpersError
 
 READING_SECONDS = 2.0
 GUARD_SECONDS = 0.2
-COSTLY = {"rate-too-high"}  # trial steps; a rate that is far too high ends a run by itself, with a loss not finite
+LEFT_TO_FIT = {  # which ends such a run by itself, and then knows more
+    "rate-too-high",  # trial steps cost too much; it stops at a loss that is not finite, and names the rate
+    "pictures-not-finite",  # and names the picture
+}
 ON_PURPOSE = {"weights-look-random"}  # who starts a run from random weights has asked for them
 OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
 
@@ -80,7 +83,7 @@ def guard(
     Raises:
         HelpersError: with verdict, evidence and fix of each error.
     """
-    serious = [check for check in CHECKS.values() if check.severity == "error" and check.code not in COSTLY]
+    serious = [check for check in CHECKS.values() if check.severity == "error" and check.code not in LEFT_TO_FIT]
     shown = {"scheduler": scheduler, "criterion": criterion, "weights": weights, "classes": classes, "recipe": recipe}
     found = examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS)
     certain = [finding for finding in found if finding.code not in ON_PURPOSE]

@@ -48,7 +48,7 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
         (name, attribute, value)
         for name, p in case.model.named_parameters()
         for attribute, value in vars(p).items()
-        if isinstance(value, bool) and value != p.requires_grad and _meant(attribute)
+        if isinstance(value, bool) and value != p.requires_grad and (attribute in KERAS or _meant(attribute))
     ]
     for attribute, group in groupby(misspelt, key=lambda entry: entry[1]):
         entries = list(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -144,27 +145,29 @@ def activation_after_logits(case: Case) -> Symptom | None:
             f"All outputs are at least 0 and {zeros:.0%} are exactly 0.",
             f"# in forward: return what {in_python(case.head.name)} gives, without an activation",
         )
-    inside = bool(((outputs > 0) & (outputs < 1)).all())
     logits = kind == "binary-logits" or (kind == "logits" and outputs.shape[-1] > 1)
-    if logits and inside and _sigmoid_like(case):
-        return Symptom(
-            "The outputs pass through a sigmoid before a loss that expects logits.",
-            f"All outputs lie between {outputs.min():.3f} and {outputs.max():.3f}, while the last layer's own reach "
-            "beyond 0 and 1.",
-            f"# in forward: return what {in_python(case.head.name)} gives, without an activation",
-        )
+    for function in (torch.sigmoid, torch.tanh):
+        if logits and bool((outputs.abs() < 1).all()) and _passed_through(case, function):
+            return Symptom(
+                f"The outputs pass through a {function.__name__} before a loss that expects logits.",
+                f"All outputs lie between {outputs.min():.3f} and {outputs.max():.3f}: they are the "
+                f"{function.__name__} of what the last layer gives.",
+                f"# in forward: return what {in_python(case.head.name)} gives, without an activation",
+            )
     return None
 
 
-def _sigmoid_like(case: Case) -> bool:
-    """Whether the outputs are the sigmoid of what the last layer gives."""
+def _passed_through(case: Case, function: Callable[[torch.Tensor], torch.Tensor]) -> bool:
+    """Whether the outputs are this function of what the last layer gives."""
     seen: list[torch.Tensor] = []
     model = case.specimen()[0].eval()
     model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
     with torch.no_grad():
         model(case.batch[0][: len(case.outputs)])
-    same = bool(seen) and seen[-1].numel() == case.outputs.numel()
-    return same and _close(seen[-1].float().sigmoid().reshape(case.outputs.shape), case.outputs)
+    if not seen or seen[-1].numel() != case.outputs.numel():
+        return False
+    scores = seen[-1].float().reshape(case.outputs.shape)
+    return _close(function(scores), case.outputs) and not _close(scores, case.outputs)
 
 
 def _close(values: torch.Tensor, target: torch.Tensor | float) -> bool:

@@ -14,6 +14,7 @@ from helpers.doctor.trace import Layer
 from helpers.doctor.weights_given import matching, state_dict_of
 
 LIBRARIES = {"torchvision", "timm", "transformers", "open_clip", "efficientnet_pytorch", "segmentation_models_pytorch"}
+ANEW = 0.95  # share of fresh weights that says "initialised again", though BatchNorm has statistics
 RELATED = 0.5  # cosine between a layer and its namesake in the file; independent weights are near 0
 
 
@@ -67,7 +68,7 @@ def weights_look_random(case: Case) -> Symptom | None:
     if not fresh and not trained and not norms:
         raise CannotTell("the layers are too small to tell trained weights from an initialiser's")
     share = _size(fresh) / max(1, _size(fresh) + _size(trained))
-    if len(started) < len(norms) or (not norms and share < 0.5):
+    if share < (ANEW if len(started) < len(norms) else 0 if norms else 0.5):
         return None
     frozen = all(layer.frozen for layer in fresh) and bool(fresh)
     by_norm = f"{len(started)} of {len(norms)} BatchNorm layers still have mean 0 and variance 1" if norms else ""
