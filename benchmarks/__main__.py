@@ -71,7 +71,7 @@ def main() -> None:
     from helpers.files import write_json
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor")
     wanted = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         about = {"machine": _machine(), "photos": photos(Path(folder)), "rows": {}}
@@ -80,6 +80,10 @@ def main() -> None:
                 about["rows"][name] = measure(row)
     if not wanted or "footprint" in wanted:
         about["rows"]["footprint"] = footprint.measure()
+    if not wanted or "doctor" in wanted:
+        from benchmarks import doctor_peers
+
+        about["rows"]["doctor"] = {"title": doctor_peers.TITLE, "found": doctor_peers.measure()}
     write_json(RESULTS, about)
 
 

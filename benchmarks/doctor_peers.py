@@ -67,6 +67,7 @@ def torch_audit(setup: Setup) -> set[str]:
     return {finding.rule_id for finding in auditor.findings}
 
 
+TITLE = f"mistakes of the museum found, of {len(EXHIBITS)}"
 PEERS: dict[str, Says] = {
     "doctor": doctor,
     "torchtest2": torchtest2,
@@ -75,11 +76,12 @@ PEERS: dict[str, Says] = {
 }
 
 
-def main() -> None:
-    """Print a table of exhibits and libraries, and how many each finds."""
+def measure() -> dict[str, int]:
+    """Print a table of exhibits and libraries; returns how many each finds."""
     warnings.simplefilter("ignore")
     columns = [*PEERS, "TorchFix"]
     counts = dict.fromkeys(columns, 0)
+    print(f"\n{TITLE}")
     print(f"{'finding':32} {'exhibit':40} " + " ".join(f"{name:>11}" for name in columns))
     for exhibit in EXHIBITS:
         room = exhibit.only[0] if exhibit.only else "resnet"
@@ -89,6 +91,7 @@ def main() -> None:
             counts[name] += verdict == "yes"
         print(f"{exhibit.code:32} {exhibit.name:40} " + " ".join(f"{verdicts[name]:>11}" for name in columns))
     print(f"{'found, of ' + str(len(EXHIBITS)):73} " + " ".join(f"{counts[name]:>11}" for name in columns))
+    return counts
 
 
 def _finds(exhibit: Exhibit, room: str, says: Says) -> str:
@@ -121,4 +124,4 @@ def _torchfix(exhibit: Exhibit) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    measure()

@@ -82,3 +82,11 @@ def test_the_command_line_hands_the_wish_on(tmp_path, capsys):
     assert main(["doctor", str(tmp_path / "run"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert not [finding for finding in found["findings"] if finding["severity"] != "note"]
+
+
+def test_the_command_ends_with_1_where_it_finds_an_error(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    words = ["fit", "flowers", "--few", "2", "--epochs", "1", "--lr", "0.03", "--out", run]
+    assert main(words) == 0
+    assert main(["doctor", run]) == 1
+    assert "ERROR rate-too-high" in capsys.readouterr().out

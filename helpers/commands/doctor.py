@@ -18,28 +18,34 @@ def doctor(
 ) -> None:
     """Look for the common mistakes of transfer learning in a run.
 
-    The run's data, model and optimizer are built again as they were, with the weights that it ended with.
+    The run's data, model, optimizer and schedule are built again as they were in its last phase, with the weights that
+    it ended with. The exit status is 1 where an error is found.
     """
     options = Options.of(read_summary(run))
+    from torch import nn
+
     from helpers.doctor import diagnose
     from helpers.models.checkpoints import copy_into
     from helpers.models.saved_models import load_model
-    from helpers.models.stages import freeze_batchnorm_statistics, set_trainable, stages
-    from helpers.training.optim import make_optimizer
+    from helpers.training.optim import make_optimizer, make_scheduler
+    from helpers.training.trainer import enter_phase
 
     parts = assemble(options)
     model, last = parts.model, parts.phases[-1]
     copy_into(model, load_model(run).model.state_dict())
-    model.train()
-    set_trainable(model, last.learning([stage.name for stage in stages(model)]))
-    freeze_batchnorm_statistics(model, frozen=not last.update_batchnorm)
+    enter_phase(model, last)
+    optimizer = make_optimizer(model, last, "adamw", 0.01)
     found = diagnose(
         model,
-        make_optimizer(model, last, "adamw", 0.01),
+        optimizer,
         parts.loaders.train,
         parts.loaders.val,
+        scheduler=make_scheduler(optimizer, last, last.epochs * len(parts.loaders.train)),
+        criterion=nn.CrossEntropyLoss(label_smoothing=options.training.get("label_smoothing", 0.0)),
         classes=parts.task.classes,
         recipe=parts.recipe,
         weights=False if options.from_scratch else None,
     )
     typer.echo(json.dumps(found.to_json()) if as_json else str(found))
+    if found.of("error"):
+        raise typer.Exit(1)
