@@ -19,10 +19,11 @@ MIME = "application/vnd.helpers.claim+json"
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence, the evidence it was shown with, and the heading under which it stands."""
+    """A sentence, the evidence it was shown with, and the lesson and heading under which it stands."""
 
     sentence: str
     evidence: str
+    lesson: str
     heading: str
 
 
@@ -33,16 +34,17 @@ def setup(app: Sphinx) -> None:
 
 def read_claims(notebook: Path) -> Iterator[Claim]:
     """The claims among a lesson's stored outputs, in order."""
-    heading = ""
+    lesson = heading = ""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             titles = [line.lstrip("# ") for line in source.splitlines() if line.startswith("#")]
             heading = titles[-1] if titles else heading
+            lesson = lesson or heading
         for output in cell.get("outputs", ()):
             found = output.get("data", {}).get(MIME)
             if found:
-                yield Claim(found["sentence"], found["evidence"], heading)
+                yield Claim(found["sentence"], found["evidence"], lesson, heading)
 
 
 class Claims(SphinxDirective):
@@ -62,20 +64,21 @@ class Claims(SphinxDirective):
 
 def _section(docname: str, claims: list[Claim]) -> nodes.section:
     """A heading that links to the lesson, and its claims as the lesson shows them."""
-    section = nodes.section("", nodes.title("", "", _link(docname)), ids=[nodes.make_id(f"claims-{docname}")])
+    section = nodes.section(
+        "", nodes.title("", "", _link(docname, "", claims[0].lesson)), ids=[nodes.make_id(f"claims-{docname}")]
+    )
     for claim in claims:
         box = nodes.container(classes=["claim"])
         box += nodes.paragraph("", "", nodes.strong("", claim.sentence))
-        where = _link(docname, claim.heading)
+        where = _link(docname, default_slugify(claim.heading), claim.heading)
         box += nodes.paragraph("", f"{claim.evidence} \u2014 under ", where, classes=["evidence"])
         section += box
     return section
 
 
-def _link(docname: str, heading: str = "") -> addnodes.pending_xref:
-    """A link to a lesson, shown by its title, or to a heading in it."""
+def _link(docname: str, anchor: str, shown: str) -> addnodes.pending_xref:
+    """A link to a lesson, or to a heading in it."""
     link = addnodes.pending_xref("", reftype="myst", refdomain="doc", reftarget=docname, refdoc=CLAIMS)
-    link["reftargetid"] = default_slugify(heading) if heading else None
-    link["refexplicit"] = bool(heading)
-    link += nodes.inline("", heading)
+    link["reftargetid"], link["refexplicit"] = anchor or None, True
+    link += nodes.inline("", shown)
     return link

@@ -74,12 +74,14 @@ def _hands_on(node: ast.ImportFrom, name: str) -> bool:
 
 def document(name: str, node: Definition) -> Iterator[str]:
     """The definition as reStructuredText for Sphinx's Python domain."""
+    yield ".. py:currentmodule:: helpers"
+    yield ""
     if isinstance(node, ast.FunctionDef):
-        yield from _directive("function", f"helpers.{name}{_signature(node)}", _docstring(node))
+        yield from _directive("function", f"{name}{_signature(node)}", _docstring(node))
     elif isinstance(node, ast.ClassDef):
-        yield from _directive("class", f"helpers.{name}{_initialiser(node)}", _docstring(node), tuple(_members(node)))
+        yield from _directive("class", f"{name}{_initialiser(node)}", _docstring(node), tuple(_members(node)))
     else:
-        yield from _directive("data", f"helpers.{name}", [f"``{ast.unparse(node.value)}``" if node.value else ""])
+        yield from _directive("data", name, [f"``{ast.unparse(node.value)}``" if node.value else ""])
 
 
 def _directive(kind: str, signature: str, text: list[str], members: tuple[str, ...] = ()) -> Iterator[str]:
