@@ -208,7 +208,7 @@ def stage_picture(names: Sequence[str], learning: Sequence[str] = (), new: Seque
             "", (len(names) + 0.02, 0.5), (len(names) - 0.18, 0.5), arrowprops={"arrowstyle": "->", "color": INK}
         )
         axis.text(len(names) + 0.06, 0.5, "answer", ha="left", va="center")
-        kinds = [("kept as it is", FROZEN), ("learns", LEARNING), ("new, and learns", NEW)]
+        kinds = [("kept as it is", FROZEN), *([("learns", LEARNING)] if learning else []), ("new, and learns", NEW)]
         for place, (word, colour) in enumerate(kinds):
             axis.text(1.9 * place + 0.2, -0.25, "■ ", color=colour, fontsize=14, va="center")
             axis.text(1.9 * place + 0.42, -0.25, word, va="center")

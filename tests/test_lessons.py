@@ -1,0 +1,151 @@
+"""What every lesson must be: one pattern, executed whole, every picture in words, every exercise complete."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.teaching.exercises import exercise
+from helpers.teaching.quiz import questions
+
+ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PATTERN = (
+    "Why",
+    "The idea",
+    "In raw PyTorch",
+    "The helper that does the same",
+    "The mistakes that belong here",
+    "Exercises",
+    "Quiz",
+    "What to remember",
+    "Where to read on",
+    "Next",
+)
+OPENING = ("You will be able to", "Time", "Before you start")
+
+
+def read(path):
+    return nbformat.read(path, 4)
+
+
+def code(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return request.param
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request):
+    return request.param
+
+
+def test_every_cell_was_executed_in_order(notebook) -> None:
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+
+
+def test_outputs_are_clean(notebook) -> None:
+    for cell in code(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.id
+            assert output.get("name") != "stderr", cell.id
+            said = json.dumps(output)
+            assert not re.search(r"Warning|\d+%\|", said), cell.id
+            assert not re.search(r"/(home|root|tmp|Users|work)/", said), cell.id
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {}), cell.id
+    assert "widgets" not in read(notebook).metadata
+
+
+def test_cells_are_short_and_portable(notebook) -> None:
+    for cell in code(notebook):
+        assert len(cell.source.splitlines()) <= 25, cell.id
+        assert not re.search(r"^\s*[!%]", cell.source, re.MULTILINE), cell.id
+        assert "/home/" not in cell.source
+
+
+def test_every_picture_has_words_and_is_small(notebook) -> None:
+    for cell in code(notebook):
+        for output in cell.outputs:
+            if png := output.get("data", {}).get("image/png"):
+                assert len(base64.b64decode(png)) < 150_000, cell.id
+                if notebook in LESSONS:
+                    assert output.metadata["image/png"]["alt"].strip(), cell.id
+
+
+def test_the_pattern_is_followed(lesson) -> None:
+    text = "\n".join(cell.source for cell in read(lesson).cells if cell.cell_type == "markdown")
+    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    places = [next((i for i, title in enumerate(found) if title.startswith(wanted)), None) for wanted in PATTERN]
+    assert None not in places, list(zip(PATTERN, places, strict=True))
+    assert places == sorted(places)
+    opening = text.split("## Why")[0]
+    assert [opening.index(f"**{words}**") for words in OPENING] == sorted(
+        opening.index(f"**{words}**") for words in OPENING
+    )
+
+
+def test_enough_is_compared_exactly(lesson) -> None:
+    compared = [cell for cell in code(lesson) if cell.outputs and "nbval-ignore-output" not in tags(cell)]
+    assert len(compared) >= 8
+
+
+def test_claims_were_made(lesson) -> None:
+    made = [
+        cell
+        for cell in code(lesson)
+        for output in cell.outputs
+        if "application/vnd.helpers.claim+json" in output.get("data", {})
+    ]
+    assert len(made) >= 5
+
+
+def test_exercises_are_complete(lesson) -> None:
+    """Each has a cell to attempt, hints, and a folded solution that the check accepts."""
+    number = lesson.stem[:2]
+    attempts, solutions = set(), set()
+    for cell in code(lesson):
+        for key in re.findall(r'check\("(\d\d\.\d)"', cell.source):
+            said = "".join(output.get("text", "") for output in cell.outputs)
+            if "solution" in tags(cell):
+                assert {"hide-input"} <= set(tags(cell)), cell.id
+                assert cell.metadata["jupyter"]["source_hidden"]
+                assert f"Exercise {key}: right." in said, cell.id
+                solutions.add(key)
+            else:
+                assert f"Exercise {key}: not attempted yet" in said, cell.id
+                attempts.add(key)
+    assert attempts == solutions
+    assert len(attempts) >= 4
+    for key in attempts:
+        assert key.startswith(number)
+        assert 2 <= len(exercise(key).hints) <= 3
+    assert any("hint(" in cell.source for cell in read(lesson).cells)
+
+
+def test_quizzes_give_a_reason_for_every_choice(lesson) -> None:
+    asked = questions(lesson.stem[:2])
+    assert len(asked) >= 5
+    for question in asked:
+        choices = question["answers"]
+        assert len(choices) >= 3
+        assert sum(choice["correct"] for choice in choices) >= 1
+        assert all(len(choice["feedback"]) > 15 for choice in choices), question["question"]
+        assert len({choice["feedback"] for choice in choices}) == len(choices)
+
+
+def test_links_lead_somewhere(notebook) -> None:
+    for cell in read(notebook).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", cell.source):
+                assert (notebook.parent / target).exists(), target
