@@ -61,9 +61,14 @@ format: setup ## put the style right
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-notebooks: setup ## execute the lessons and keep their outputs
+notebooks: setup ## execute the lessons and keep their outputs; WORLD=real: on real photos, keeping nothing
+ifeq ($(WORLD),real)
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && WORLD=real $(VENV)/bin/jupyter nbconvert --to notebook --execute \
+		--output-dir "$$kept" $(shell grep -l 'world()' $(NOTEBOOKS) /dev/null)
+else
 	$(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+endif
 
 book: setup ## build the site in book/_build/html from the stored outputs
 	@rm -rf book/_build/html
