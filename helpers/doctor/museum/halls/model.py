@@ -218,7 +218,7 @@ def never_back_to_train_mode(world: World, wrong: bool) -> Setup:
     return world.usual(world.model().train(not wrong), epoch_mode=not wrong)
 
 
-@exhibit("train-mode-for-evaluation", only=("resnet", "mobilenet", "efficientnet", "vgg", "squeezenet"))
+@exhibit("train-mode-for-evaluation", trains=False, only=("resnet", "mobilenet", "efficientnet", "vgg", "squeezenet"))
 def never_in_eval_mode(world: World, wrong: bool) -> Setup:
     model = world.model().train(wrong)
     return Setup(model, val_loader=world.loader("val"), classes=world.classes, score_mode=wrong)
