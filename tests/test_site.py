@@ -1,0 +1,223 @@
+"""The site: built without PyTorch and without a network, then visited in a real browser."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from html import unescape
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = (*parse_toc_yaml(ROOT / "book" / "_toc.yml"), "search", "genindex")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 360, "height": 740}
+
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess:
+    command = [str(word) for word in words]
+    kept = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=kept)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The site, built where an import of PyTorch and any request over the network would fail."""
+    out, broken = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("broken")
+    (broken / "torch.py").write_text("raise ImportError('the site is to be built without PyTorch')")
+    program = Path(sys.executable).with_name("jupyter-book")
+    settings = ("--config", "book/_config.yml", "--toc", "book/_toc.yml", "-W", "--keep-going", "-n")
+    cut_off = {"PYTHONPATH": str(broken), "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = run(program, "build", ".", *settings, "--path-output", out, **cut_off)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def address(site) -> Iterator[str]:
+    """The site, served."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser) -> Iterator:
+    """Opens a page and listens: what it logs as an error and what it asks for stands in `page.errors`."""
+    contexts = []
+
+    def open_page(url: str) -> Page:
+        context = browser.new_context(viewport=WIDE, color_scheme="light")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        page.errors = []
+        home = urlsplit(url)[:2]
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda line: page.errors.append(line.text) if line.type == "error" else None)
+        page.on("response", lambda answer: page.errors.append(answer.url) if answer.status >= 400 else None)
+        page.on("request", lambda asked: page.errors.append(asked.url) if _foreign(asked.url, home) else None)
+        answer = page.goto(url)
+        assert answer is None or answer.ok, url
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def _foreign(url: str, home: tuple[str, str]) -> bool:
+    return urlsplit(url).scheme not in ("data", "blob") and urlsplit(url)[:2] != home
+
+
+class Links(HTMLParser):
+    """The anchors of a page, and where its links and resources point."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.ids, self.targets = set(), set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name == "id":
+                self.ids.add(value)
+            elif name in ("href", "src") and value and not urlsplit(value).scheme:
+                self.targets.add(value)
+
+
+def test_a_missing_page_is_noticed(site, tmp_path) -> None:
+    assert run(sys.executable, "book/check.py", site).returncode == 0
+    done = run(sys.executable, "book/check.py", tmp_path)
+    assert done.returncode == 1
+    assert "index.html, search.html" in done.stderr
+
+
+def test_every_link_within_the_site_leads_somewhere(site) -> None:
+    pages = {page: Links(page) for page in site.rglob("*.html") if "_static" not in page.parts}
+    assert len(pages) > len(PAGES)  # and the redirect at the root
+    for page, links in pages.items():
+        for link in links.targets:
+            path, anchor = unquote(urlsplit(link).path), unquote(urlsplit(link).fragment)
+            target = (page.parent / path).resolve() if path else page
+            assert target.is_file(), f"{page.name}: {link}"
+            assert not anchor or target not in pages or anchor in pages[target].ids, f"{page.name}: {link}"
+
+
+def test_every_picture_has_words(site) -> None:
+    for page in site.rglob("*.html"):
+        if "_static" in page.parts:
+            continue
+        for part in page.read_text(encoding="utf-8").split("<img ")[1:]:
+            alt = part.split(">")[0].split('alt="')[1].split('"')[0]
+            assert len(alt) > 20 or "logo" in part, f"{page.name}: {part[:200]}"
+            assert not alt.endswith(".png"), f"{page.name}: {part[:200]}"
+
+
+def serious(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds that keeps readers out: the rule and a few of the places."""
+    return [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]][:3])
+        for rule in Axe().run(page).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_quiet_accessible_and_fit_a_phone(visit, address, name) -> None:
+    page = visit(f"{address}/{name}.html")
+    assert not page.errors  # before axe, which asks for style sheets in the wrong place
+    assert not serious(page)
+    page.add_style_tag(content="* { transition: none !important }")  # colours on their way are no colours yet
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert not serious(page)
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
+@pytest.mark.parametrize("name", ["index", *PAGES])
+def test_pages_open_from_a_folder(visit, site, name) -> None:
+    page = visit(f"{(site / name).as_uri()}.html")
+    page.locator("h1:visible").wait_for()
+    assert not page.errors
+
+
+def test_search_finds(visit, site, address) -> None:
+    for start in (address, site.as_uri()):
+        page = visit(f"{start}/search.html?q=BatchNorm")
+        page.wait_for_selector("#search-results li a")
+        assert page.locator("#search-results li").count() >= 2
+        assert not page.errors
+
+
+def test_the_reader_turns_to_dark(visit, address) -> None:
+    page = visit(f"{address}/book/index.html")
+    seen = {page.evaluate("document.documentElement.dataset.theme")}
+    for _ in range(3):
+        page.locator(".theme-switch-button").first.click()
+        seen.add(page.evaluate("document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+
+
+def lessons_with(site: Path, words: str) -> list[str]:
+    """The lessons whose pages hold these words."""
+    return [page.stem for page in (site / "notebooks").glob("*.html") if words in page.read_text(encoding="utf-8")]
+
+
+def test_a_solution_unfolds(visit, site, address) -> None:
+    for lesson in lessons_with(site, "Show a solution"):
+        page = visit(f"{address}/notebooks/{lesson}.html")
+        folded = page.locator("details.hide", has_text="Show a solution").first
+        assert not folded.locator("pre").first.is_visible()
+        folded.locator("summary").click()
+        assert folded.locator("pre").first.is_visible()
+        assert not page.errors
+
+
+def test_a_quiz_answers(visit, site, address) -> None:
+    for lesson in lessons_with(site, "show_questions"):
+        page = visit(f"{address}/notebooks/{lesson}.html")
+        question = page.locator(".Quiz").first
+        for button in question.locator(".MCButton").all():
+            button.click()
+            assert len(question.locator(".Feedback").inner_text()) > 10
+        assert question.locator(".correctButton").count()
+        assert not page.errors
+        assert not serious(page)
+
+
+def test_claims_lead_to_their_lessons(visit, site, address) -> None:
+    page = visit(f"{address}/book/claims.html")
+    claims = page.locator(".claim")
+    for number in range(claims.count()):
+        sentence = claims.nth(number).locator("strong").inner_text()
+        target = claims.nth(number).locator("a").get_attribute("href")
+        lesson = (site / "book" / urlsplit(target).path).resolve()
+        assert sentence in unescape(lesson.read_text(encoding="utf-8")), sentence
