@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from pathlib import Path
 
 from helpers.errors import HelpersError
@@ -11,7 +13,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "quizzes"
 
 
 def questions(lesson: str) -> list[dict]:
-    """The questions of a lesson, as jupyterquiz wants them.
+    """The questions of a lesson, as jupyterquiz wants them: text in backticks is shown as code.
 
     Raises:
         HelpersError: if there is no such quiz.
@@ -20,7 +22,16 @@ def questions(lesson: str) -> list[dict]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json"))) or "none"
         raise HelpersError(f"there is no quiz {lesson!r} in {FOLDER}; there are: {known}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"), object_hook=_code_shown)
+
+
+def _code_shown(part: dict) -> dict:
+    """Backticks become code, as in the text of a lesson; jupyterquiz knows HTML only."""
+    return {key: _shown(value) if isinstance(value, str) else value for key, value in part.items()}
+
+
+def _shown(text: str) -> str:
+    return re.sub("`([^`]+)`", lambda found: f"<code>{escape(found[1])}</code>", text)
 
 
 def quiz(lesson: str) -> None:

@@ -105,14 +105,13 @@ def _badge(severity: str) -> str:
 
 
 def _cost(row: dict[str, Any]) -> str:
+    measured, lost = f"- Measured, {row['exhibit'].replace('_', ' ')}:", 100 * row["lost"]
     low, high = (100 * end for end in row["interval"])
     if not row["distinguishable"]:
-        return (
-            f"- Measured ({row['exhibit']}): no loss that can be told from chance ({low:+.1f} to {high:+.1f} points).\n"
-        )
-    return (
-        f"- Measured ({row['exhibit']}): {100 * row['lost']:.1f} points lost (95 % interval {low:.1f} to {high:.1f}).\n"
-    )
+        return f"{measured} no loss that can be told from chance ({low:+.1f} to {high:+.1f} points).\n"
+    low, high = sorted((abs(low), abs(high)))
+    change = "fell" if lost > 0 else "rose"
+    return f"{measured} accuracy {change} by {abs(lost):.1f} points (95 % interval {low:.1f} to {high:.1f}).\n"
 
 
 def _every_check_is_explained(app: Sphinx, env: Any) -> None:
