@@ -14,6 +14,7 @@ from benchmarks.contest import contest
 from benchmarks.photos import photos
 
 RESULTS = Path(__file__).parent / "results.json"
+PRECISIONS = ("bf16", "fp32")
 EPOCHS = 25
 MEASURED_EPOCHS = 1
 """Of the tutorial's feature extraction; each of its epochs does the same work, so the rest is multiplied."""
@@ -37,22 +38,26 @@ def rows(folder: str) -> dict[str, Row]:
             {"folder": folder, "architecture": "resnet18", "epochs": MEASURED_EPOCHS},
         )
     }
-    for precision in ("bf16", "fp32"):
+    for precision in PRECISIONS:
         given = {"folder": folder, "architecture": "resnet18", "epochs": EPOCHS, "precision": precision}
         extraction[f"ours {precision}"] = ("ours.feature_extraction", given)
-    ours = ("ours bf16", "ours fp32")
+        bare = {"architecture": "resnet18", "epochs": EPOCHS, "precision": precision}
+        extraction[f"floor {precision}"] = ("floor.forward", bare)
+    ours = tuple(f"ours {precision}" for precision in PRECISIONS)
     found = {"extraction": Row(f"feature extraction, ResNet-18, {EPOCHS} epochs", extraction, ours)}
     for architecture in ("resnet18", "mobilenet_v2"):
         given = {"folder": folder, "architecture": architecture}
         peers = {name: (f"peers.{name}", given) for name in ("accelerate", "lightning", "fastai")}
-        own = {
-            f"ours {precision}": ("ours.fine_tuning", given | {"precision": precision})
-            for precision in ("bf16", "fp32")
-        }
-        contenders = {"tutorial": ("tutorial.fine_tuning", given)} | peers | own
+        contenders = {"tutorial": ("tutorial.fine_tuning", given)} | peers
+        for precision in PRECISIONS:
+            contenders[f"ours {precision}"] = ("ours.fine_tuning", given | {"precision": precision})
+            bare = {"architecture": architecture, "precision": precision}
+            contenders[f"floor {precision}"] = ("floor.training", bare)
         found[architecture] = Row(f"fine-tuning, {architecture}, 224 px", contenders, ours)
     memory = {"per item": ("memory.per_item", {})}
-    memory |= {f"ours {form}": ("ours.small_network", {"precision": form}) for form in ("bf16", "fp32")}
+    for precision in PRECISIONS:
+        memory[f"ours {precision}"] = ("ours.small_network", {"precision": precision})
+        memory[f"floor {precision}"] = ("floor.small_network", {"precision": precision, "pictures": 2000})
     found["memory"] = Row("embedded backbone, 64 px, in memory", memory, ours)
     every = "import helpers; [getattr(helpers, name) for name in helpers.__all__]"
     imports = {
@@ -73,18 +78,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor")
     wanted = parser.parse_args().rows
+    about: dict[str, Any] = {"machine": _machine(), "rows": {}}
+
+    def keep(name: str, row: dict[str, Any] | None) -> None:
+        about["rows"][name] = row
+        write_json(RESULTS, about)
+
     with tempfile.TemporaryDirectory() as folder:
-        about = {"machine": _machine(), "photos": photos(Path(folder)), "rows": {}}
+        about["photos"] = photos(Path(folder))
         for name, row in rows(folder).items():
             if not wanted or name in wanted:
-                about["rows"][name] = measure(row)
+                keep(name, measure(row))
     if not wanted or "footprint" in wanted:
-        about["rows"]["footprint"] = footprint.measure()
+        keep("footprint", footprint.measure())
     if not wanted or "doctor" in wanted:
         from benchmarks import doctor_peers
 
-        about["rows"]["doctor"] = {"title": doctor_peers.TITLE, "found": doctor_peers.measure()}
-    write_json(RESULTS, about)
+        keep("doctor", {"title": doctor_peers.TITLE, "found": doctor_peers.measure()})
 
 
 def measure(row: Row) -> dict[str, Any]:

@@ -84,9 +84,10 @@ def fastai(folder: str, architecture: str) -> Callable[[], int]:
     loaders = ImageDataLoaders.from_folder(
         Path(folder), valid="val", item_tfms=Resize(256), batch_tfms=aug_transforms(size=224), bs=BATCH
     )
-    learner = vision_learner(
-        loaders, getattr(models, architecture), pretrained=False, metrics=accuracy, cbs=OnlyTraining()
-    )
+    options = {"pretrained": False, "metrics": accuracy, "cbs": OnlyTraining()}
+    if architecture == "mobilenet_v2":
+        options["cut"] = -1  # fastai looks for a pooling layer, and this network pools in `forward`
+    learner = vision_learner(loaders, getattr(models, architecture), **options)
     learner.unfreeze()
 
     def epoch() -> int:
