@@ -71,7 +71,7 @@ else
 endif
 
 book: setup ## build the site in book/_build/html from the stored outputs
-	@rm -rf book/_build/html
+	@rm -rf book/_build
 	$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output book -W --keep-going -n
 	@$(VENV)/bin/python book/check.py book/_build/html
 

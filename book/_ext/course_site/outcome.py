@@ -14,7 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 CARD = Path(__file__).parents[3] / "data" / "card.json"
 ROWS = ("from scratch", "head only", "fine-tuned")
 LEFT, RIGHT, TOP, STEP, FOOT = 118, 66, 6, 36, 24  # the frame around the scale and the distance of rows, in units
-WIDTH = 800
+WIDTHS = {"wide": 800, "narrow": 400}
+"""A phone gets a picture of its own, with words of the same size; the style shows one of the two."""
 
 
 def setup(app: Sphinx) -> None:
@@ -29,32 +30,34 @@ class Outcome(SphinxDirective):
         """Read the card and draw."""
         self.env.note_dependency(str(CARD))
         task = json.loads(CARD.read_text(encoding="utf-8"))["flowers"]
-        return [nodes.raw("", "\n".join(draw(task)), format="html")]
+        pictures = ["\n".join(draw(task, screen)) for screen in WIDTHS]
+        return [nodes.raw("", "\n".join(pictures), format="html")]
 
 
-def draw(task: dict[str, dict]) -> Iterator[str]:
-    """The picture as SVG; its colours come from the page's style, so it suits light and dark."""
+def draw(task: dict[str, dict], screen: str) -> Iterator[str]:
+    """The picture as SVG for one kind of screen; its colours come from the page's style, so it suits light and dark."""
+    width = WIDTHS[screen]
     bottom = TOP + STEP * len(ROWS)
     told = "; ".join(f"{name} {100 * task[name]['mean']:.0f} %" for name in ROWS)
     alt = f"Flowers named correctly, mean of {len(task[ROWS[0]]['test'])} runs: {told}. One dot for each run."
-    yield f'<svg class="outcome" viewBox="0 0 {WIDTH} {bottom + FOOT}" role="img" aria-label="{escape(alt)}">'
+    yield f'<svg class="outcome {screen}" viewBox="0 0 {width} {bottom + FOOT}" role="img" aria-label="{escape(alt)}">'
     for percent in range(0, 101, 25):
-        x = _x(percent / 100)
+        x = _x(percent / 100, width)
         yield f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>'
         yield f'<text class="tick" x="{x}" y="{bottom + 18}">{percent}</text>'
-    yield f'<text class="unit" x="{_x(1) + 16}" y="{bottom + 18}">% right</text>'
+    yield f'<text class="unit" x="{_x(1, width) + 16}" y="{bottom + 18}">% right</text>'
     for row, name in enumerate(ROWS):
-        yield from _row(name, task[name], TOP + STEP * row + STEP // 2)
+        yield from _row(name, task[name], TOP + STEP * row + STEP // 2, width)
     yield "</svg>"
 
 
-def _row(name: str, outcome: dict, y: int) -> Iterator[str]:
+def _row(name: str, outcome: dict, y: int, width: int) -> Iterator[str]:
     mean, values = outcome["mean"], outcome["test"]
     yield f'<g class="{name.replace(" ", "-")}"><text class="name" x="{LEFT - 12}" y="{y + 5}">{escape(name)}</text>'
-    yield f'<rect x="{LEFT}" y="{y - 13}" width="{_x(mean) - LEFT:.1f}" height="26" rx="3"/>'
-    yield from (f'<circle cx="{_x(value)}" cy="{y}" r="4.5"/>' for value in values)
-    yield f'<text class="value" x="{_x(max(values)) + 14:.1f}" y="{y + 6}">{100 * mean:.0f} %</text></g>'
+    yield f'<rect x="{LEFT}" y="{y - 13}" width="{_x(mean, width) - LEFT:.1f}" height="26" rx="3"/>'
+    yield from (f'<circle cx="{_x(value, width)}" cy="{y}" r="4.5"/>' for value in values)
+    yield f'<text class="value" x="{_x(max(values), width) + 14:.1f}" y="{y + 6}">{100 * mean:.0f} %</text></g>'
 
 
-def _x(share: float) -> float:
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
+def _x(share: float, width: int) -> float:
+    return round(LEFT + (width - LEFT - RIGHT) * share, 1)
