@@ -29,7 +29,7 @@ def finding(one, other, why="because"):
 RISING, FLAT = [0.8, 0.82, 0.79, 0.81, 0.8], [0.79, 0.83, 0.80, 0.80, 0.81]
 
 RIGHT = {
-    "01.1": [lambda: "layer2", lambda: "layer3"],
+    "01.1": [lambda: "layer1", lambda: "layer2", lambda: "layer3"],
     "01.2": [lambda: 11_181_642],
     "01.3": [backbone],
     "01.4": [
@@ -42,10 +42,10 @@ RIGHT = {
 WRONG = {
     "01.1": [
         ("stem", "edges and colours only"),
-        ("layer1", "edges and colours only"),
         ("layer4", "old classes"),
-        ("fc", "no stage"),
-        (3, "no stage"),
+        ("fc", "no stage with features"),
+        ("layer 2", "no stage with features"),
+        (3, "no stage with features"),
     ],
     "01.2": [
         (11_181_632, "bias"),

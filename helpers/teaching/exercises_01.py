@@ -18,11 +18,11 @@ BODY, PER_CLASS, TEN_CLASSES = 11_176_512, 513, 10
 
 
 def _prediction(answer: str) -> str | None:
-    if answer in ("layer2", "layer3"):
+    if answer in ("layer1", "layer2", "layer3"):
         return None
-    if answer in ("stem", "layer1"):
+    if answer == "stem":
         return (
-            f"{answer} is general enough, but it knows edges and colours only, and tissue differs in texture. One or "
+            "the stem is general enough, but it knows edges and colours only, and tissue differs in texture. One or "
             "two stages further patterns of edges are put together. Look at the line of the slides below."
         )
     if answer == "layer4":
@@ -30,7 +30,7 @@ def _prediction(answer: str) -> str | None:
             "layer4 serves best where the new pictures are like the old ones. It keeps what told the old classes "
             "apart, and fine texture was not part of that. Look at the line of the slides below."
         )
-    return f"{answer!r} is no stage of this backbone; choose one of {', '.join(STAGES)}."
+    return f"{answer!r} is no stage with features for a probe; choose one of {', '.join(STAGES)}."
 
 
 def _parameters(answer: float) -> str | None:

@@ -138,7 +138,7 @@ def intervals(results: Mapping[str, Sequence[float]], label: str = "test accurac
                 ha="center",
                 va="top",
                 fontsize=9,
-                color=colour,
+                color=INK,
             )
         axis.set(yticks=range(len(results)), yticklabels=list(results), ylim=(-0.7, len(results) - 0.4), xlabel=label)
     return figure
