@@ -5,8 +5,8 @@ repaired twin. The tests build them in small worlds of several architectures; `p
 them on the embedded flowers and measures what each mistake costs.
 """
 
-from helpers.doctor.museum.exhibits import CORRECT, EXHIBITS, Exhibit, Setup
+from helpers.doctor.museum.exhibits import CORRECT, EXHIBITS, Exhibit
 from helpers.doctor.museum.halls import correct_data, correct_training, data, model, optimizer  # noqa: F401  (register)
-from helpers.doctor.museum.worlds import World
+from helpers.doctor.museum.worlds import Setup, World
 
 __all__ = ["CORRECT", "EXHIBITS", "Exhibit", "Setup", "World"]

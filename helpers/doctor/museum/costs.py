@@ -19,8 +19,8 @@ from torch.optim import lr_scheduler
 from helpers.data.load import load_task
 from helpers.data.tasks import Task
 from helpers.doctor.diagnose import diagnose
-from helpers.doctor.museum.exhibits import EXHIBITS, Exhibit, Setup
-from helpers.doctor.museum.worlds import World
+from helpers.doctor.museum.exhibits import EXHIBITS, Exhibit
+from helpers.doctor.museum.worlds import Setup, World
 from helpers.doctor.trace import main_output
 from helpers.models.backbones import load_backbone
 

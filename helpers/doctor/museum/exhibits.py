@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from torch import nn
+from helpers.doctor.museum.worlds import Setup, World
 
-if TYPE_CHECKING:
-    from helpers.doctor.museum.worlds import World
-
-
-@dataclass
-class Setup:
-    """The objects of a training script, just before its first epoch.
-
-    `epoch_mode` is the mode in which the script trains, `score_mode` the one in which it evaluates: a script may
-    well call neither `train()` nor `eval()`.
-    """
-
-    model: nn.Module
-    optimizer: Any = None
-    train_loader: Iterable | None = None
-    val_loader: Iterable | None = None
-    scheduler: Any = None
-    criterion: Callable | None = field(default_factory=nn.CrossEntropyLoss)
-    weights: Any = None
-    classes: Sequence[str] | None = None
-    epoch_mode: bool = True
-    score_mode: bool = False
-
-    def shown(self) -> dict[str, Any]:
-        """The arguments for `diagnose`."""
-        names = ("optimizer", "train_loader", "val_loader", "scheduler", "criterion", "weights", "classes")
-        return {"model": self.model, **{name: getattr(self, name) for name in names}}
-
-
-Builder = Callable[["World", bool], Setup]
+Builder = Callable[[World, bool], Setup]
 
 
 @dataclass(frozen=True)

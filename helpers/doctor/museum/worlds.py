@@ -6,7 +6,8 @@ import atexit
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,32 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 from helpers.data.recipes import Recipe
-from helpers.doctor.museum.exhibits import Setup
 from helpers.models.heads import replace_head
+
+
+@dataclass
+class Setup:
+    """The objects of a training script, just before its first epoch.
+
+    `epoch_mode` is the mode in which the script trains, `score_mode` the one in which it evaluates: a script may
+    well call neither `train()` nor `eval()`.
+    """
+
+    model: nn.Module
+    optimizer: Any = None
+    train_loader: Iterable | None = None
+    val_loader: Iterable | None = None
+    scheduler: Any = None
+    criterion: Callable | None = field(default_factory=nn.CrossEntropyLoss)
+    weights: Any = None
+    classes: Sequence[str] | None = None
+    epoch_mode: bool = True
+    score_mode: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """The arguments for `diagnose`."""
+        names = ("optimizer", "train_loader", "val_loader", "scheduler", "criterion", "weights", "classes")
+        return {"model": self.model, **{name: getattr(self, name) for name in names}}
 
 
 class Photos(Dataset):

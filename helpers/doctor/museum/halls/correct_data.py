@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, WeightedRandom
 from torchvision.transforms import v2
 
 from helpers.data.recipes import Recipe
-from helpers.doctor.museum.exhibits import Setup, correct
+from helpers.doctor.museum.exhibits import correct
 from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, SIZE, photos, pretrained, seasoned, small_world
-from helpers.doctor.museum.worlds import Photos, World
+from helpers.doctor.museum.worlds import Photos, Setup, World
 from helpers.models.heads import replace_head
 from helpers.models.stages import freeze
 

@@ -9,9 +9,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
-from helpers.doctor.museum.exhibits import CORRECT, Setup, correct
+from helpers.doctor.museum.exhibits import CORRECT, correct
 from helpers.doctor.museum.small import ARCHITECTURES, CLASSES, photos, small_world
-from helpers.doctor.museum.worlds import World
+from helpers.doctor.museum.worlds import Setup, World
 from helpers.models.heads import replace_head
 from helpers.models.stages import freeze, freeze_batchnorm_statistics, parameter_groups, stages
 

@@ -12,8 +12,8 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from helpers.doctor.museum.exhibits import Setup, exhibit
-from helpers.doctor.museum.worlds import Photos, World
+from helpers.doctor.museum.exhibits import exhibit
+from helpers.doctor.museum.worlds import Photos, Setup, World
 
 
 def _setup(world: World, train_loader: Any = None, val_loader: Any = None, **fields: Any) -> Setup:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from helpers.doctor.museum.exhibits import Setup, exhibit
-from helpers.doctor.museum.worlds import World
+from helpers.doctor.museum.exhibits import exhibit
+from helpers.doctor.museum.worlds import Setup, World
 from helpers.models.stages import freeze, set_trainable, stages
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from helpers.doctor.museum.exhibits import Setup, exhibit
-from helpers.doctor.museum.worlds import World
+from helpers.doctor.museum.exhibits import exhibit
+from helpers.doctor.museum.worlds import Setup, World
 from helpers.models.heads import replace_head
 from helpers.models.stages import freeze, parameter_groups
 
