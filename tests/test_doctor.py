@@ -10,10 +10,10 @@ from torchvision.models import resnet18
 from helpers import HelpersError, diagnose
 from helpers.doctor import guard
 from helpers.doctor.catalogue import CHECKS
-from helpers.doctor.findings import Diagnosis
 from helpers.doctor.museum import EXHIBITS
 from helpers.doctor.museum.small import CLASSES, photos, small_world
 from helpers.doctor.pixels import measure
+from helpers.doctor.report import Diagnosis
 
 
 @pytest.fixture(scope="module")

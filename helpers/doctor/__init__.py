@@ -5,6 +5,7 @@ function under `@check` in one of them; `catalogue` lists them all.
 """
 
 from helpers.doctor.diagnose import diagnose, guard
-from helpers.doctor.findings import Diagnosis, Finding
+from helpers.doctor.findings import Finding
+from helpers.doctor.report import Diagnosis
 
 __all__ = ["Diagnosis", "Finding", "diagnose", "guard"]

@@ -2,131 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import Subset
 
 from helpers.doctor.findings import CannotTell
 from helpers.doctor.fresh import has_statistics, looks_fresh
-from helpers.doctor.reading import Reading
-from helpers.doctor.trace import Layer, Trace, forward_order, main_output
-from helpers.doctor.untouched import specimen, unwrap
+from helpers.doctor.shown import TRIAL_PICTURES, Shown
+from helpers.doctor.trace import Layer, Trace, forward_order, tensors_in
 
-TRIAL_PICTURES = 16
 LARGE = 1e9  # multiplications for one picture in one forward pass
 
 
-@dataclass
-class Case:
-    """The objects shown to `diagnose`, unwrapped, with lazily measured facts about them.
-
-    The learner's own model and optimizer are only looked at; whatever runs, runs on a `specimen`.
-    """
-
-    model: nn.Module | None = None
-    optimizer: Any = None
-    train_loader: Reading | None = None
-    val_loader: Reading | None = None
-    scheduler: Any = None
-    criterion: Callable | None = None
-    weights: Any = None
-    classes: Sequence[str] | None = None
-    recipe: Any = None
-    loaders: tuple[Any, Any] = (None, None)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.model, nn.Module):
-            self.model = unwrap(self.model)
-        self.optimizer = _inside(self.optimizer, "optimizer")
-        self.scheduler = _inside(self.scheduler, "scheduler")
-
-    @property
-    def readings(self) -> list[Reading]:
-        """The loaders that were shown."""
-        return [reading for reading in (self.train_loader, self.val_loader) if reading is not None]
-
-    @property
-    def reading(self) -> Reading:
-        """A loader to try the model on: the training one, else the one for validation."""
-        if not self.readings:
-            raise CannotTell("no loader was shown")
-        return self.readings[0]
-
-    @property
-    def shared_datasets(self) -> tuple[Any, Any]:
-        """The learner's own datasets, each without the `Subset`s around it."""
-        return tuple(_whole_dataset(getattr(loader, "dataset", None)) for loader in self.loaders)
-
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the model lies."""
-        first = next(iter(self.model.parameters()), torch.empty(0))
-        return first.device
-
-    def for_model(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures on the model's device and, where they are floating, in the model's precision."""
-        first = next(iter(self.model.parameters()), torch.empty(0))
-        pictures = pictures.to(self.device)
-        return pictures.to(first.dtype) if pictures.is_floating_point() else pictures
-
-    @cached_property
-    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A small batch for trials: at most 16 pictures, with their labels.
-
-        Raises:
-            CannotTell: if no loader gives a batch.
-        """
-        pictures, labels = self._pictures_and_labels
-        return pictures[:TRIAL_PICTURES], labels[:TRIAL_PICTURES]
-
-    @property
-    def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """As many other pictures, with their labels; fewer or none where the loader gave no more."""
-        pictures, labels = self._pictures_and_labels
-        return pictures[TRIAL_PICTURES : 2 * TRIAL_PICTURES], labels[TRIAL_PICTURES : 2 * TRIAL_PICTURES]
-
-    @cached_property
-    def _pictures_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
-        batches = self.reading.batches
-        if not batches:
-            raise CannotTell(f"the {self.reading.split} loader gave no batch")
-        alike = [
-            (x, y)
-            for x, y in batches
-            if x.shape[1:] == batches[0][0].shape[1:] and y.shape[1:] == batches[0][1].shape[1:] and len(x) == len(y)
-        ] or batches[:1]
-        pictures = torch.cat([x for x, _ in alike])[: 2 * TRIAL_PICTURES]
-        labels = torch.cat([y for _, y in alike])[: 2 * TRIAL_PICTURES]
-        return self.for_model(pictures), labels.to(self.device)
-
-    def specimen(self) -> tuple[nn.Module, Any]:
-        """A fresh copy of model and optimizer to experiment on.
-
-        Raises:
-            CannotTell: if the model or its optimizer cannot be copied.
-        """
-        try:
-            return specimen(self.model, self.optimizer)
-        except Exception as error:  # modules may refuse to be copied in any way they like
-            raise CannotTell(f"the model cannot be copied ({type(error).__name__}: {error})") from error
-
-    def in_training(self) -> nn.Module:
-        """A copy in the mode in which the model is going to train.
-
-        Of a model that is in train mode, parts in eval mode are there on purpose; else `train()` is to be called.
-        """
-        twin = self.specimen()[0]
-        return twin if twin.training else twin.train()
+class Case(Shown):
+    """The objects shown to `diagnose`, with lazily measured facts about them."""
 
     @cached_property
     def trace(self) -> Trace:
         """One forward and backward pass of a copy in the mode in which it trains."""
-        return Trace.of(self.specimen()[0], self.batch[0][: TRIAL_PICTURES // 2])
+        return Trace.of(self.specimen()[0], *[self.batch[0][: TRIAL_PICTURES // 2]] * self.inputs)
 
     @property
     def affordable(self) -> int:
@@ -145,6 +41,17 @@ class Case:
     @property
     def answers(self) -> torch.Tensor:
         """The same as the loss gets it: (B,) where the model itself drops the second axis."""
+        return self.scores(self.whole_answer).float()
+
+    @property
+    def whole_answer(self) -> Any:
+        """The same with all else that the model returns.
+
+        Raises:
+            CannotTell: if the model raises, or compares pictures instead of classifying them.
+        """
+        if self.inputs > 1:
+            raise CannotTell(f"the model takes {self.inputs} inputs, so what it returns may be no scores")
         if self.trace.error is not None or self.error_in_eval is not None:
             raise CannotTell("the model raises on a batch")
         return self._in_eval[0]
@@ -155,11 +62,13 @@ class Case:
         return self._in_eval[1]
 
     @cached_property
-    def _in_eval(self) -> tuple[torch.Tensor | None, Exception | None]:
+    def _in_eval(self) -> tuple[Any, Exception | None]:
         model = self.specimen()[0].eval()
         try:
             with torch.no_grad():
-                return main_output(model(self.batch[0][: self.affordable])).float(), None
+                answer = self.run(model, self.batch[0][: self.affordable])
+                self.scores(answer)
+                return answer, None
         except Exception as error:  # the check `module_raises` reports it
             return None, error
 
@@ -172,7 +81,7 @@ class Case:
 
     @cached_property
     def head(self) -> Layer:
-        """The last layer with a weight matrix on the way to the outputs.
+        """The last layer with a weight matrix on the way to the scores.
 
         Raises:
             CannotTell: if there is no such layer.
@@ -182,7 +91,10 @@ class Case:
         matrices = [layer for layer in reached if any(p.ndim >= 2 for p in layer.parameters.values())]
         if not matrices:
             raise CannotTell("the model has no layer with a weight matrix")
-        return matrices[-1]
+        if called is None or self.inputs > 1 or self.error_in_eval is not None or len(tensors_in(self._in_eval[0])) < 2:
+            return matrices[-1]
+        outputs = self.scores(self._in_eval[0]).shape[-1]  # of several outputs one is the scores
+        return next((x for x in reversed(matrices) if x.weight.shape[0] == outputs), matrices[-1])
 
     @cached_property
     def fresh(self) -> set[str]:
@@ -211,13 +123,6 @@ class Case:
         return trained or small
 
     @cached_property
-    def class_names(self) -> list[str] | None:
-        """Class names as given, else as the training (or validation) dataset has them."""
-        if self.classes is not None:
-            return [str(name) for name in self.classes]
-        return next((reading.class_names for reading in self.readings if reading.class_names), None)
-
-    @cached_property
     def new_head(self) -> set[str]:
         """Full names of the parameters of the last top-level part: where new layers are to be expected."""
         top = self.head.name.split(".")[0]
@@ -237,14 +142,3 @@ def in_python(name: str, root: str = "model") -> str:
     """A module's or parameter's dotted name as Python writes it: `classifier.6` -> `model.classifier[6]`."""
     parts = [f"[{part}]" if part.isdigit() else f".{part}" for part in name.split(".") if part]
     return root + "".join(parts)
-
-
-def _whole_dataset(dataset: Any) -> Any:
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return dataset
-
-
-def _inside(wrapper: Any, attribute: str) -> Any:
-    """The object inside accelerate's `AcceleratedOptimizer` or `AcceleratedScheduler`."""
-    return getattr(wrapper, attribute) if type(wrapper).__name__.startswith("Accelerated") else wrapper

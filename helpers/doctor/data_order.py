@@ -75,7 +75,7 @@ def last_batch_of_one(case: Case) -> Symptom | None:
         return None
     try:
         with torch.no_grad():
-            twin(case.batch[0][:1])
+            case.run(twin, case.batch[0][:1])
         effect, severity = "it gives noisy statistics", None
     except ValueError as error:
         effect, severity = f"the model raises: {error}", "error"

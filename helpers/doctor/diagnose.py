@@ -12,9 +12,10 @@ from torch import nn
 
 from helpers.doctor.case import Case
 from helpers.doctor.catalogue import CHECKS
-from helpers.doctor.findings import CannotTell, Check, Diagnosis, Finding, Symptom
+from helpers.doctor.findings import CannotTell, Check, Finding, Symptom
 from helpers.doctor.reading import Reading
 from helpers.doctor.rehearsal import rehearsal
+from helpers.doctor.report import Diagnosis
 from helpers.doctor.untouched import untouched
 from helpers.errors import HelpersError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def as_seen(case: Case, pictures: torch.Tensor) -> torch.Tensor:
     twin.get_submodule(name).register_forward_pre_hook(catch)
     try:
         with torch.no_grad():
-            twin(case.for_model(pictures))
+            case.run(twin, case.for_model(pictures))
     except _Seen:
         return seen[0]
     except Exception as error:  # the check `module_raises` reports it
@@ -99,12 +100,11 @@ def _whole(module: nn.Module) -> bool:
 
 def _of_timm_name(name: str) -> Recipe | None:
     try:
-        import timm
-
-        model = timm.create_model(name.removeprefix("timm/"), pretrained=False)
-    except Exception:  # unknown names and a missing timm raise different errors
+        from timm.models import get_pretrained_cfg
+    except ImportError:
         return None
-    return Recipe.of_timm(model)
+    config = get_pretrained_cfg(name.removeprefix("hf_hub:").removeprefix("hf-hub:").removeprefix("timm/"))
+    return None if config is None else Recipe.of_timm(SimpleNamespace(pretrained_cfg=config.to_dict()))
 
 
 def transform_of(dataset: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a finding is, the register of checks, and the diagnosis that they add up to.
+"""What a finding is, and the register of checks.
 
 A check is one small function registered by `@check`. Its name is its code (`head_frozen` -> `head-frozen`), the first
 line of its docstring is its title, and it returns a `Symptom` (or several, or none).
@@ -6,12 +6,9 @@ line of its docstring is its title, and it returns a `Symptom` (or several, or n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
-
-from helpers.doctor import report
-from helpers.errors import HelpersError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -93,66 +90,3 @@ def check(severity: Severity, needs: Collection[str], unless: Collection[str] = 
         return function
 
     return register
-
-
-class Diagnosis:
-    """The findings about one set-up, the most severe first, and the checks that could not be done.
-
-    Prints as text, shows as a table in a notebook, and becomes JSON with `to_json()`.
-
-    Attributes:
-        findings: tuple of `Finding`, errors first.
-        not_checked: dictionary from a check's code to the reason why it could not be done.
-        seconds: how long the diagnosis took.
-    """
-
-    def __init__(self, findings: Iterable[Finding], not_checked: dict[str, str], seconds: float) -> None:
-        self.findings = tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
-        self.not_checked = dict(not_checked)
-        self.seconds = seconds
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """Codes of the findings, the most severe first."""
-        return tuple(finding.code for finding in self.findings)
-
-    def of(self, severity: Severity) -> tuple[Finding, ...]:
-        """The findings of exactly this severity."""
-        return tuple(finding for finding in self.findings if finding.severity == severity)
-
-    def raise_on(self, severity: Severity = "error") -> Diagnosis:
-        """Refuse to go on where a finding is this severe or worse.
-
-        Returns:
-            The diagnosis itself, where nothing is that severe.
-
-        Raises:
-            HelpersError: with verdict, evidence and fix of each such finding.
-        """
-        if severity not in SEVERITIES:
-            raise HelpersError(f"severity {severity!r} is unknown; choose one of {', '.join(SEVERITIES)}.")
-        worst = SEVERITIES[: SEVERITIES.index(severity) + 1]
-        refused = [finding for finding in self.findings if finding.severity in worst]
-        if refused:
-            raise HelpersError(report.refusal(refused))
-        return self
-
-    def to_json(self) -> dict[str, Any]:
-        """The diagnosis as plain dictionaries, lists, strings and numbers, ready for `json.dumps`."""
-        return {
-            "findings": [asdict(finding) for finding in self.findings],
-            "not_checked": self.not_checked,
-            "seconds": round(self.seconds, 3),
-        }
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def __repr__(self) -> str:
-        return report.text(self)
-
-    def _repr_html_(self) -> str:
-        return report.html(self)

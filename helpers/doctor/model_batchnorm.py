@@ -64,7 +64,7 @@ def _movement(case: Case, twin: nn.Module, drifting: list[Layer]) -> tuple[float
             module.momentum = 1 - (1 - module.momentum) ** (epoch / len(batches))
     with torch.no_grad():
         for images in batches:
-            twin(images)
+            case.run(twin, images)
     after = _features(case, twin, pictures)
     moved = float((after - before).square().sum(1).mean().sqrt())
     return moved, float((before - before.mean(0)).square().sum(1).mean().sqrt()) * 2**0.5
@@ -76,7 +76,7 @@ def _features(case: Case, model: nn.Module, pictures: torch.Tensor) -> torch.Ten
     hook = model.get_submodule(case.head.name).register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
     model.eval()
     with torch.no_grad():
-        model(pictures)
+        case.run(model, pictures)
     hook.remove()
     features = seen[-1].float()
     return features.mean((-2, -1)) if features.ndim == 4 else features.flatten(1)

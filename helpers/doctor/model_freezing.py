@@ -14,6 +14,7 @@ from helpers.doctor.trace import Layer
 
 KERAS = {"trainable"}
 REAL = {"requires_grad"}
+RATES = {"lr", "learning_rate"}
 
 
 @check("error", needs=("model",))
@@ -44,6 +45,15 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
                 f"{sum(flags)} of their {len(flags)} parameters have requires_grad=True.",
                 f"{in_python(wrong[0])}.requires_grad_({value})",
             )
+    rates = {name: value for name, value in vars(case.optimizer or object).items() if name in RATES}
+    if rates and type(case.optimizer).__module__.startswith("torch.optim"):
+        name, value = next(iter(rates.items()))
+        real = ", ".join(f"{float(group['lr']):g}" for group in case.optimizer.param_groups)
+        yield Symptom(
+            f"optimizer.{name} = {value} does nothing: an optimizer reads the rates of its groups.",
+            f"The groups have {real}.",
+            f"for group in optimizer.param_groups:\n    group['lr'] = {value}",
+        )
     misspelt = [
         (name, attribute, value)
         for name, p in case.model.named_parameters()

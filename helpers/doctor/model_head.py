@@ -82,7 +82,7 @@ def head_not_reached(case: Case) -> Iterator[Symptom]:
     except CannotTell:
         classes = None
     for layer in layers:
-        if isinstance(layer.module, (nn.Linear, nn.Conv2d)) and layer.weight.shape[0] == classes:
+        if isinstance(layer.module, (nn.Linear, nn.Conv2d)) and _was_meant(case, layer, classes):
             used = case.head.name
             top = layer.name.split(".")[0]
             yield Symptom(
@@ -128,6 +128,18 @@ def head_frozen(case: Case) -> Symptom | None:
         f"requires_grad is False for {', '.join(head.parameters)}; what learns is {case.softly(others)}.",
         f"for parameter in {in_python(head.name)}.parameters():\n    parameter.requires_grad = True",
     )
+
+
+def _was_meant(case: Case, layer: Layer, classes: int | None) -> bool:
+    """Whether an idle layer was to be the head.
+
+    It then has the task's classes for outputs or, where these are unknown, takes what a head takes that still has the
+    classes of the pretraining.
+    """
+    if classes is not None:
+        return layer.weight.shape[0] == classes
+    used = case.head
+    return used.weight.shape[0] in PRETRAINING_CLASSES and layer.weight.shape[1] == used.weight.shape[1]
 
 
 def _binary(case: Case, outputs: int, classes: int) -> bool:

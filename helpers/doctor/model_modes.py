@@ -18,13 +18,22 @@ def eval_mode_for_training(case: Case) -> Symptom | None:
     if case.model.training:
         return None
     learning = [layer for layer in case.layers if layer.is_batch_norm and not layer.frozen]
-    if not learning:
-        return None
-    return Symptom(
-        f"The model is in eval mode, and {len(learning)} BatchNorm layers are to learn.",
-        f"model.training is False; {case.softly(learning)} would use the pretrained statistics, and dropout is off.",
-        "model.train()  # at the start of every training epoch",
-    )
+    dropout = [name for name, module in case.model.named_modules() if isinstance(module, DROPOUT) and module.p > 0]
+    fix = "model.train()  # at the start of every training epoch"
+    if learning:
+        return Symptom(
+            f"The model is in eval mode, and {len(learning)} BatchNorm layers are to learn.",
+            f"model.training is False; {case.softly(learning)} would use the pretrained statistics; dropout is off.",
+            fix,
+        )
+    if dropout:
+        return Symptom(
+            "The model is in eval mode, so dropout is off.",
+            f"model.training is False; {len(dropout)} dropout layers (first {in_python(dropout[0])}) drop nothing.",
+            fix,
+            severity="note",
+        )
+    return None
 
 
 @check("warning", needs=("model", "val_loader"))

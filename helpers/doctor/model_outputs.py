@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -23,6 +24,8 @@ def module_raises(case: Case) -> Symptom | None:
     """The model raises an error on a batch of its own loader."""
     pictures = case.batch[0]
     error, where = case.trace.error, case.trace.culprit
+    if case.inputs > 1:
+        raise CannotTell(f"the model takes {case.inputs} inputs, and the doctor has only pictures to give")
     if error is None:
         error, where = case.error_in_eval, "(in eval mode)"
     if error is None:
@@ -41,9 +44,11 @@ def loss_raises(case: Case) -> Symptom | None:
     """The loss raises an error on the model's outputs and the loader's labels."""
     outputs = case.answers
     labels = case.batch[1][: len(outputs)]
+    if not _takes_two(case.criterion):
+        raise CannotTell("the loss takes other arguments than outputs and labels")
     try:
         with torch.no_grad():
-            copy.deepcopy(case.criterion)(outputs, labels)
+            case.loss(copy.deepcopy(case.criterion), case.whole_answer, labels)
     except Exception as error:  # whatever the learner's loss raises is a finding
         if isinstance(error, IndexError) or "out of bounds" in str(error):
             return None  # `labels_out_of_range` has the numbers
@@ -57,6 +62,17 @@ def loss_raises(case: Case) -> Symptom | None:
             f"# cross-entropy takes scores (B, classes) and int64 labels (B,)\nloss = criterion(outputs, {fix})",
         )
     return None
+
+
+def _takes_two(criterion: Callable) -> bool:
+    """Whether a loss can be called with outputs and labels alone."""
+    try:
+        inspect.signature(getattr(criterion, "forward", criterion)).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # functions written in C tell no signature
+        return True
+    return True
 
 
 def _fits_reshaped(outputs: torch.Tensor, labels: torch.Tensor) -> bool:
@@ -163,7 +179,7 @@ def _passed_through(case: Case, function: Callable[[torch.Tensor], torch.Tensor]
     model = case.specimen()[0].eval()
     model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
     with torch.no_grad():
-        model(case.batch[0][: len(case.outputs)])
+        case.run(model, case.batch[0][: len(case.outputs)])
     if not seen or seen[-1].numel() != case.outputs.numel():
         return False
     scores = seen[-1].float().reshape(case.outputs.shape)

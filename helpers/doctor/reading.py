@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from helpers.doctor.rehearsal import set_epoch
 from helpers.doctor.stored import files_of, indexed, inner_datasets, stored_labels
 
-PICTURE_KEYS = ("pixel_values", "images", "image", "img", "x")
+PICTURE_KEYS = ("pixel_values", "images", "image", "img", "imgs", "inputs", "input", "data", "x")
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 PICTURES_KEPT = 96  # whole batches are kept until there are this many pictures
 
@@ -150,8 +150,11 @@ class Reading:
 
     @cached_property
     def class_names(self) -> list[str] | None:
-        """Class names in the order of their indices, as the dataset has them."""
-        for dataset in inner_datasets(self.dataset):
+        """Class names in the order of their indices, as the dataset (or the one that it wraps) has them."""
+        chain = inner_datasets(self.dataset)
+        for outer, dataset in zip([None, *chain], chain, strict=False):
+            if outer is not None and _labels_anew(outer, dataset):
+                return None
             indices = getattr(dataset, "class_to_idx", None)
             if isinstance(indices, Mapping) and sorted(indices.values()) == list(range(len(indices))):
                 return [str(name) for name in sorted(indices, key=indices.get)]
@@ -192,9 +195,30 @@ def unpack(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if pictures is None or labels is None:
             raise TypeError(f"a batch is a dictionary with the keys {sorted(map(str, batch))}, not pictures and labels")
     elif isinstance(batch, (list, tuple)) and len(batch) >= 2:
-        pictures, labels = batch[:2]
+        pictures, labels = _pair(batch)
     else:
         raise TypeError(f"a batch is a {type(batch).__name__}, not a pair of (images, labels)")
     if not hasattr(pictures, "__array__"):
         raise TypeError(f"the images of a batch are a {type(pictures).__name__}, not a tensor")
     return torch.as_tensor(pictures), torch.as_tensor(labels)
+
+
+def _labels_anew(outer: Any, inner: Any) -> bool:
+    """Whether a dataset gives other labels than the one that it wraps: then names of the inner one mean nothing."""
+    if not indexed(outer) or not hasattr(inner, "__len__") or len(inner) != len(outer):
+        return False
+    try:
+        return any(
+            not torch.equal(unpack(outer[index])[1].float(), unpack(inner[index])[1].float())
+            for index in {0, len(outer) // 3, len(outer) // 2, len(outer) - 1}
+        )
+    except Exception:  # a broken picture is reported by the check that reads batches
+        return False
+
+
+def _pair(parts: Sequence) -> tuple[Any, Any]:
+    """Pictures and labels: usually the first two; file names may stand before them, a second picture between."""
+    first = next((i for i, part in enumerate(parts) if getattr(part, "ndim", 0) >= 3), 0)
+    others = [*parts[first + 1 :], *parts[:first]]
+    numbers = (part for part in others if isinstance(part, (int, float)) or 0 <= getattr(part, "ndim", -1) < 3)
+    return parts[first], next(numbers, others[0])

@@ -1,17 +1,81 @@
-"""How a diagnosis reads: as text in a terminal, as a table in a notebook."""
+"""The diagnosis that findings add up to, and how it reads: as text in a terminal, as a table in a notebook."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from html import escape
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from helpers.doctor.findings import Diagnosis, Finding
+from helpers.doctor.findings import SEVERITIES, Finding, Severity
+from helpers.errors import HelpersError
 
 COLOURS = {"error": "#b3261e", "warning": "#9a6700", "note": "#0b57d0"}
+
+
+class Diagnosis:
+    """The findings about one set-up, the most severe first, and the checks that could not be done.
+
+    Prints as text, shows as a table in a notebook, and becomes JSON with `to_json()`.
+
+    Attributes:
+        findings: tuple of `Finding`, errors first.
+        not_checked: dictionary from a check's code to the reason why it could not be done.
+        seconds: how long the diagnosis took.
+    """
+
+    def __init__(self, findings: Iterable[Finding], not_checked: dict[str, str], seconds: float) -> None:
+        self.findings = tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+        self.not_checked = dict(not_checked)
+        self.seconds = seconds
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of the findings, the most severe first."""
+        return tuple(finding.code for finding in self.findings)
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of exactly this severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    def raise_on(self, severity: Severity = "error") -> Diagnosis:
+        """Refuse to go on where a finding is this severe or worse.
+
+        Returns:
+            The diagnosis itself, where nothing is that severe.
+
+        Raises:
+            HelpersError: with verdict, evidence and fix of each such finding.
+        """
+        if severity not in SEVERITIES:
+            raise HelpersError(f"severity {severity!r} is unknown; choose one of {', '.join(SEVERITIES)}.")
+        worst = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        refused = [finding for finding in self.findings if finding.severity in worst]
+        if refused:
+            raise HelpersError(refusal(refused))
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnosis as plain dictionaries, lists, strings and numbers, ready for `json.dumps`."""
+        return {
+            "findings": [asdict(finding) for finding in self.findings],
+            "not_checked": self.not_checked,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __repr__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 def text(diagnosis: Diagnosis) -> str:

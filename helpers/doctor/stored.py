@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
 
-LABEL_ATTRIBUTES = ("targets", "labels", "label", "_labels", "y")
+LABEL_ATTRIBUTES = ("targets", "target", "labels", "label", "_labels", "y")
 INNER_ATTRIBUTES = ("dataset", "subset", "base", "data", "df", "data_frame", "annotations")
 
 

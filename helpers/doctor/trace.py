@@ -68,8 +68,8 @@ class Trace:
         return list(dict.fromkeys(self.calls))
 
     @classmethod
-    def of(cls, model: nn.Module, pictures: torch.Tensor) -> Trace:
-        """Run `model` (a copy: it is changed) on pictures (B, C, H, W)."""
+    def of(cls, model: nn.Module, *inputs: torch.Tensor) -> Trace:
+        """Run `model` (a copy: it is changed) on its inputs, usually pictures (B, C, H, W)."""
         calls: list[str] = []
         running: list[str] = []
         maps: list[tuple[int, int]] = []
@@ -94,7 +94,7 @@ class Trace:
             parameter.requires_grad_(parameter.is_floating_point())
         try:
             model.train()
-            outputs = tensors_in(model(pictures))
+            outputs = tensors_in(model(*inputs))
             (sum((output.float() * torch.rand_like(output.float())).sum() for output in outputs)).backward()
         except Exception as error:  # whatever the learner's module raises is a finding
             return cls(calls, [], None, error, running[-1] if running else "")
@@ -106,7 +106,7 @@ class Trace:
             calls,
             unreached,
             min(maps, key=lambda size: size[0] * size[1], default=None),
-            multiplications=sum(work) / len(pictures),
+            multiplications=sum(work) / len(inputs[0]),
         )
 
 
@@ -130,18 +130,23 @@ def forward_order(model: nn.Module, called: Sequence[str]) -> list[Layer]:
     return [layer for _, _, layer in sorted(layers, key=lambda entry: entry[:2])]
 
 
-def main_output(outputs: Any) -> torch.Tensor:
-    """The logits among what a model returns: a tensor, a tuple with the main output first, a mapping.
+def main_output(outputs: Any, classes: int | None = None) -> torch.Tensor:
+    """The logits among what a model returns: a tensor, a tuple, a mapping, an object with `logits`.
+
+    Args:
+        outputs: what the model returned.
+        classes: how many there are, to tell scores from features where both are returned; else the first counts.
 
     Raises:
         TypeError: if there is no tensor.
     """
-    if isinstance(outputs, Mapping) and "logits" in outputs:
-        return outputs["logits"]
+    named = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if isinstance(named, torch.Tensor):
+        return named
     found = tensors_in(outputs)
     if not found:
         raise TypeError(f"the model returns a {type(outputs).__name__} without a tensor")
-    return found[0]
+    return next((output for output in found if output.ndim == 2 and output.shape[1] == classes), found[0])
 
 
 def tensors_in(outputs: Any) -> list[torch.Tensor]:
@@ -150,4 +155,6 @@ def tensors_in(outputs: Any) -> list[torch.Tensor]:
         return [outputs] if outputs.is_floating_point() else []
     if isinstance(outputs, Mapping):
         outputs = list(outputs.values())
+    elif hasattr(outputs, "logits") and hasattr(outputs, "__dict__"):
+        outputs = list(vars(outputs).values())
     return [t for part in outputs for t in tensors_in(part)] if isinstance(outputs, (list, tuple)) else []

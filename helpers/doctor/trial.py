@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from helpers.doctor.case import TRIAL_PICTURES, Case
+from helpers.doctor.case import Case
 from helpers.doctor.findings import CannotTell
-from helpers.doctor.trace import main_output
+from helpers.doctor.shown import TRIAL_PICTURES
 
 STEPS = 4
 
@@ -79,6 +79,8 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
     Raises:
         CannotTell: if model, loss or optimizer raise; other checks report that.
     """
+    if case.inputs > 1:
+        raise CannotTell(f"the model takes {case.inputs} inputs, not pictures alone")
     twin, optimizer = case.specimen()
     few = case.affordable
     pictures, labels = case.batch[0][:few], case.batch[1][:few]
@@ -104,13 +106,13 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = criterion(main_output(twin(pictures)), labels)
+        loss = case.loss(criterion, case.run(twin, pictures), labels)
         loss.backward()
         return loss
 
     def loss_now(images: torch.Tensor, targets: torch.Tensor) -> float:
         with torch.no_grad():
-            return float(criterion(main_output(twin(images)), targets))
+            return float(case.loss(criterion, case.run(twin, images), targets))
 
     try:
         on_others()

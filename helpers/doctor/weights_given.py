@@ -12,6 +12,7 @@ import torch
 
 from helpers.doctor.findings import CannotTell
 
+FILES = {".bin", ".ckpt", ".pt", ".pth", ".safetensors", ".tar"}  # timm's names have dots too
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "net.", "_orig_mod.", "0.")
 
 
@@ -35,7 +36,7 @@ def state_dict_of(weights: Any) -> dict[str, torch.Tensor]:
 
 def names_a_file(weights: Any) -> bool:
     """Whether weights are a path (rather than a timm name)."""
-    return isinstance(weights, Path) or (isinstance(weights, str) and Path(weights).suffix != "")
+    return isinstance(weights, Path) or (isinstance(weights, str) and Path(weights).suffix in FILES)
 
 
 def matching(theirs: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
