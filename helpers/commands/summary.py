@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from helpers.commands.assembly import Options
 from helpers.errors import HelpersError
 from helpers.files import write_json
 
 SUMMARY = "summary.json"
+
+FIGURES = {
+    "task": str,
+    "val_accuracy": float,
+    "test_accuracy": float | None,
+    "trainable_parameters": int,
+    "total_parameters": int,
+    "train_seconds": float,
+}
+"""What is read from a summary again, beside the options, and of what type it is."""
 
 
 def write_summary(run: Path, result: dict[str, Any]) -> None:
@@ -30,6 +41,13 @@ def read_summary(run: Path) -> dict[str, Any]:
         result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise HelpersError(f"{path} is damaged ({error}); run fit again, or delete it") from error
-    if not isinstance(result, dict) or "val_accuracy" not in result:
-        raise HelpersError(f"{path} is not what fit writes; run fit again, or delete it")
+    kinds = get_type_hints(Options) | FIGURES
+    odd = [name for name, kind in kinds.items() if not isinstance(result, dict) or not _is_a(result.get(name), kind)]
+    if odd:
+        raise HelpersError(f"{path} is not what fit writes (see {', '.join(odd)}); run fit again, or delete it")
     return result
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON, where 1 and 1.0 are one number, is of this type."""
+    return isinstance(value, kind) or (isinstance(value, int) and isinstance(float(value), kind))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from helpers.errors import HelpersError
 from helpers.files import atomic_write
 
-FORMAT = "transfer-learning-course/1"
+FORMAT = "transfer-learning-course/2"
 
 
 def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
@@ -35,19 +35,24 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], description
     from safetensors.torch import save
 
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "checksum": _checksum(whole), "description": json.dumps(description)}
+    text = json.dumps(description)
+    header = {"format": FORMAT, "checksum": _checksum(whole, text), "description": text}
     content = save(whole, metadata=header)
     atomic_write(path, lambda file: file.write(content))
 
 
-def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(path: str | Path, needs: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_checkpoint` wrote and verify it.
+
+    Args:
+        path: the file.
+        needs: what the description must speak of, so that a checkpoint is not taken for a trained model.
 
     Returns:
         The tensors by name, on the CPU, and the description.
 
     Raises:
-        HelpersError: if the file is missing, cut short, damaged or not one of ours.
+        HelpersError: if the file is missing, cut short, damaged, not one of ours, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -62,9 +67,17 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
         raise HelpersError(f"{path} is cut short or not a safetensors file ({error}); restore or delete it") from error
     if header.get("format") != FORMAT:
         raise HelpersError(f"{path} is a safetensors file, but not a checkpoint of this package ({FORMAT})")
-    if header["checksum"] != _checksum(tensors):
+    text = header.get("description", "")
+    if header.get("checksum") != _checksum(tensors, text):
         raise HelpersError(f"{path} is damaged: its content does not match its checksum; restore or delete it")
-    return tensors, json.loads(header["description"])
+    description = json.loads(text)
+    missing = [name for name in needs if name not in description]
+    if missing:
+        raise HelpersError(
+            f"{path} is another kind of file than is needed here: it says nothing of {', '.join(missing)}. A run's "
+            "folder holds the trained model in model.safetensors and the state of training in checkpoint.safetensors"
+        )
+    return tensors, description
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -118,8 +131,8 @@ def copy_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             own[name].copy_(value)
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: Mapping[str, Tensor], description: str) -> str:
+    digest = hashlib.sha256(description.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())

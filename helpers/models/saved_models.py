@@ -71,7 +71,7 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
         HelpersError: if the file is missing or damaged, or `model` is needed or does not fit.
     """
     path = _file(path)
-    tensors, about = load_checkpoint(path)
+    tensors, about = load_checkpoint(path, ("classes", "recipe", "backbone", "head"))
     classes = tuple(about.pop("classes"))
     if model is None:
         if about["backbone"] is None:
