@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,8 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        with suppress(OSError):  # some file systems (USB sticks, network shares) know no permissions
+            Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
@@ -52,7 +54,16 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
 def write_json(path: str | Path, data: Any) -> None:
     """Write `data` as indented UTF-8 JSON, atomically."""
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    atomic_write(path, lambda file: file.write(text.encode()))
+    content = text.encode(errors="backslashreplace")  # bytes of file names that are no UTF-8: as JSON's own escapes
+    atomic_write(path, lambda file: file.write(content))
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder; as it is, where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def sha256(path: str | Path) -> str:

@@ -113,6 +113,8 @@ def test_folders_within_a_class_and_links_in_a_circle(folder):
     add(folder, "train/ants/red/small", 2, seed=1)
     (folder / "train/ants/red/again").symlink_to(folder / "train/ants")
     assert len(quietly(folder).train) == 8
+    (folder / "train/ants/everything").symlink_to(folder)
+    assert len(quietly(folder).train) == 8
 
 
 @pytest.mark.fault

@@ -201,12 +201,38 @@ def test_files_that_are_no_pictures(tmp_path, content, why):
 
 
 @pytest.mark.fault
+def test_a_fault_within_a_jpeg_is_told_without_the_decoders_source(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 64), 80).convert("RGB").save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff\xd8" * 8 + content[len(content) // 2 :])
+    with pytest.raises(HelpersError, match=r"\(Invalid JPEG file structure: two SOI markers\)"):
+        read_photo(path)
+
+
+@pytest.mark.fault
+def test_heic_is_called_by_its_name(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300))
+    with pytest.raises(HelpersError, match="HEIC is not read here: save the photo as JPEG"):
+        read_photo(tmp_path / "a.heic")
+
+
+@pytest.mark.fault
+def test_dark_sixteen_bits_are_dark_in_either_order_of_bytes(tmp_path):
+    dark = np.full((20, 20), 200, np.uint16)
+    Image.fromarray(dark).save(tmp_path / "little.tif")
+    Image.frombytes("I;16B", (20, 20), dark.astype(">u2").tobytes()).save(tmp_path / "big.tif")
+    for name in ("little.tif", "big.tif"):
+        assert (read_photo(tmp_path / name) == 1).all()
+
+
+@pytest.mark.fault
 def test_places_that_are_no_files(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
     with pytest.raises(HelpersError, match="it is a folder"):
         read_photo(tmp_path / "folder.jpg")
-    with pytest.raises(HelpersError, match="no such file"):
+    with pytest.raises(HelpersError, match=r"no such file.*check the path"):
         read_photo(tmp_path / "link.jpg")
 
 

@@ -139,6 +139,15 @@ def test_unknown_names_are_told_the_known_ones():
         load_task("flower")
 
 
+@pytest.mark.fault
+def test_a_path_is_a_folder_even_when_it_is_called_like_a_task(tmp_path, monkeypatch):
+    insects(tmp_path / "flowers")
+    monkeypatch.chdir(tmp_path)
+    assert load_task(Path("flowers")).classes == ("ants", "bees")
+    with pytest.warns(HelpersWarning, match=r"give \./flowers"):
+        assert len(small("flowers").classes) == 4
+
+
 def insects(folder):
     for place in ("train/ants", "train/bees", "val/ants", "val/bees"):
         (folder / place).mkdir(parents=True)

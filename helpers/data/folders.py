@@ -121,7 +121,9 @@ def _class_photos(place: Path) -> Photos:
         )
     photos: Photos = {}
     for folder in inner:  # file systems spell an accented letter in one or in two characters
-        photos.setdefault(unicodedata.normalize("NFC", folder.name), []).extend(_files(folder, set()))
+        photos.setdefault(unicodedata.normalize("NFC", folder.name), []).extend(
+            _files(folder, set(folder.resolve().parents))
+        )
     return photos
 
 

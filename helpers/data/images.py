@@ -8,6 +8,7 @@ least six times as large as wanted are decoded by Pillow at a fraction of their 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ DRAFT_FROM = 6
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
 """What is read as a photo, by Pillow's names (several photos in one file, MPO, count as JPEG)."""
+
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+"""Kinds of the files in which phones keep photos that Pillow does not read (ISO 23008-12; bytes 8 to 12)."""
+
+IN_SOURCE = re.compile(r"^decode_\w+, \S+:\d+, ")
+"""Where in its source code torchvision found a fault, which it says before what the fault is."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,7 +68,8 @@ def decode_file(path: Path, short_side: int | None, interpolation: str) -> Tenso
     try:
         photo = decode(path.read_bytes(), short_side)
     except Exception as error:
-        raise HelpersError(f"{path} cannot be read as a photo ({reason(error)}); mend or remove it.") from error
+        advice = "check the path" if isinstance(error, FileNotFoundError) else "mend or remove it"
+        raise HelpersError(f"{path} cannot be read as a photo ({reason(error)}); {advice}.") from error
     return photo if short_side is None else resize_short_side(photo, short_side, interpolation)
 
 
@@ -97,7 +105,12 @@ def decode(data: bytes, short_side: int | None = None) -> Tensor:
 
 def open_photo(source: bytes | Path) -> Image.Image:
     """A photo's header by Pillow, its pixels not yet decoded; `source` is a file's bytes or its path."""
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
+    try:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
+    except Image.UnidentifiedImageError:
+        if isinstance(source, bytes) and source[4:8] == b"ftyp" and source[8:12] in HEIC:
+            raise ValueError("HEIC is not read here: save the photo as JPEG") from None
+        raise
 
 
 @cache
@@ -122,7 +135,9 @@ def reason(error: Exception) -> str:
         return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
         return "its content is no picture"
-    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = IN_SOURCE.sub("", " ".join(str(error).split()))
     if "truncated" in text or "incomplete" in text:
         return "the file is cut off"
     return text or type(error).__name__
@@ -162,7 +177,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite numbers")
     low, high = float(values.min()), float(values.max())
-    if values.dtype == np.uint16:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # in either order of bytes
         white = 65535.0
     elif low < 0 or high > 65535:
         return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)

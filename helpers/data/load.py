@@ -19,8 +19,8 @@ from helpers.data.picture_cache import stored_pictures
 from helpers.data.published import ants_bees, flowers102
 from helpers.data.tasks import Split, Task
 from helpers.drawn import flowers, slides
-from helpers.errors import HelpersError
-from helpers.files import cache_dir
+from helpers.errors import HelpersError, warn
+from helpers.files import cache_dir, expanded
 
 Draw = Callable[[Sequence[int], int, int], Tensor]
 
@@ -40,7 +40,8 @@ def load_task(
 
     Args:
         name_or_folder: `"flowers"` or `"slides"` (drawn), `"flowers102"` or `"ants-bees"` (published photos, fetched
-            when they are not there), or a folder; see `helpers.data.folders.load_folder` for what a folder may hold.
+            when they are not there), or a folder (a `Path` always is one); see `helpers.data.folders.load_folder` for
+            what a folder may hold.
         root: where the published photos lie or are to be put; default: the cache folder.
         seed: which pictures are drawn; how a folder without splits is split.
         size: side of drawn pictures, in pixels.
@@ -52,18 +53,21 @@ def load_task(
     Raises:
         HelpersError: if there is no such task or folder, or the folder cannot be learned from.
     """
-    name = str(name_or_folder)
-    if name in DRAWN:
+    name, folder = str(name_or_folder), expanded(name_or_folder)
+    named = isinstance(name_or_folder, str) and name in [*DRAWN, *PUBLISHED]
+    if named and root is None and folder.is_dir():
+        warn(f"{name!r} is taken as the task of that name; for the folder {name} that lies here, give ./{name}")
+    if named and name in DRAWN:
         counts = (train_per_class, val_per_class, test_per_class)
         return _drawn(name, seed=seed, size=size, classes=classes, counts=counts)
-    if name in PUBLISHED:
+    if named:
         return PUBLISHED[name](root)
-    if not Path(name).expanduser().is_dir():
+    if not name or not folder.is_dir():
         known = ", ".join([*DRAWN, *PUBLISHED])
         raise HelpersError(
             f"there is no task or folder {name!r}; name one of {known}, or a folder that holds one folder per class."
         )
-    return load_folder(Path(name).expanduser(), seed=seed)
+    return load_folder(folder, seed=seed)
 
 
 def _flowers() -> tuple[tuple[str, ...], Draw]:

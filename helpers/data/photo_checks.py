@@ -159,7 +159,7 @@ def _recall(record: Path) -> dict[str, Checked]:
 
 def _remember(record: Path, known: dict[str, Checked]) -> None:
     files = {name: astuple(checked) for name, checked in known.items()}
-    with suppress(HelpersError, UnicodeEncodeError):  # if it cannot be kept, the next run examines the photos again
+    with suppress(HelpersError):  # if it cannot be kept, the next run examines the photos again
         write_json(record, {"version": VERSION, "files": files})
 
 

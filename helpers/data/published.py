@@ -12,7 +12,7 @@ from helpers.data.photo_checks import check_photos
 from helpers.data.tasks import Split, Task
 from helpers.downloads import download, extract
 from helpers.errors import HelpersError
-from helpers.files import cache_dir
+from helpers.files import cache_dir, expanded
 
 ANTS_BEES_URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
 ANTS_BEES_SHA256 = "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209"
@@ -85,4 +85,4 @@ def flowers102(root: str | Path | None = None) -> Task:
 
 
 def _root(root: str | Path | None) -> Path:
-    return cache_dir() / "data" if root is None else Path(root).expanduser()
+    return cache_dir() / "data" if root is None else expanded(root)
