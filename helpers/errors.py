@@ -10,6 +10,11 @@ _PACKAGE = str(Path(__file__).parent)
 class HelpersError(Exception):
     """Something you can mend: the message names what is wrong, where, and what to do."""
 
+    def __init__(self, message: str) -> None:
+        if message.startswith("Caught HelpersError in DataLoader worker"):  # torch puts the worker's traceback before
+            message = message.rpartition("HelpersError: ")[2].strip()
+        super().__init__(message)
+
 
 class HelpersWarning(UserWarning):
     """Something you should know: work goes on, but look at it."""

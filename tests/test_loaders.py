@@ -301,6 +301,15 @@ def test_photos_that_break_after_loading_are_all_named(photos, tmp_path):
 
 
 @pytest.mark.fault
+def test_a_photo_that_breaks_under_a_worker_is_named_without_a_traceback(photos):
+    loader = make_loaders(photos, RECIPE, mode="files", workers=1).val
+    photos.val.files[1].write_bytes(b"broken")
+    with pytest.raises(HelpersError) as caught:
+        list(loader)
+    assert str(caught.value).startswith(f"{photos.val.files[1]} cannot be read")
+
+
+@pytest.mark.fault
 def test_one_photo_saved_in_two_ways_is_named(photos):
     Image.open(photos.train.files[0]).save(photos.val.files[5].with_suffix(".png"))
     task = load_task(photos.val.files[5].parents[2])
