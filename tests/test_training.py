@@ -205,6 +205,9 @@ def test_a_picture_that_is_not_finite_is_named() -> None:
         fit(small_network(), task, [Phase("all", 1e-3, 1)], augment=broken, verbose=False, batch_size=8)
 
 
+NO_DECAY = {"weight_decay": float("nan")}
+
+
 @pytest.mark.fault
 def test_what_cannot_be_is_refused() -> None:
     task, model = small_task(), small_network()
@@ -216,7 +219,7 @@ def test_what_cannot_be_is_refused() -> None:
     for train in ("layer9", 9, ()):
         with pytest.raises(HelpersError, match="layer1"):
             fit(small_network(), task, [Phase(train, 1e-2, 1)], verbose=False)
-    for options in ({"optimizer": "adam-w"}, {"label_smoothing": 1.0}, {"mix": "blend"}, {"views": 0}):
+    for options in ({"optimizer": "adam-w"}, {"label_smoothing": 1.0}, {"mix": "blend"}, {"views": 0}, NO_DECAY):
         with pytest.raises(HelpersError):
             fit(small_network(), task, [Phase("all", 1e-2, 1)], verbose=False, **options)
 
@@ -322,6 +325,17 @@ def test_two_processes_give_the_result_of_one(tmp_path) -> None:
     for name, value in one[0].items():
         assert torch.allclose(value, two[0][name], atol=1e-5), name
     assert one[1]["best"]["val_accuracy"] == two[1]["best"]["val_accuracy"]
+
+
+@pytest.mark.fault
+def test_two_processes_by_torchrun_speak_with_one_voice(tmp_path, photo_folder) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "helpers"]
+    words = ["fit", str(photo_folder()), "--strategy", "feature-extraction", "--epochs", "2", "--image-size", "16"]
+    words += ["--batch-size", "4", "--json", "--out", str(tmp_path / "run")]
+    done = subprocess.run([*torchrun, *words], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["batch_size"] == 4
+    assert sum(line.startswith("phase 1") for line in done.stderr.splitlines()) == 2
 
 
 def test_the_history_is_a_plain_table() -> None:

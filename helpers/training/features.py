@@ -170,7 +170,13 @@ def _storage(shape: tuple[int, ...]) -> Tensor:
     if 4 * size <= IN_MEMORY_BYTES or not hasattr(os, "posix_fallocate"):
         return torch.empty(shape)
     folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="features-", suffix=".tmp") as file:
-        os.posix_fallocate(file.fileno(), 0, 4 * size)
-        return torch.from_file(file.name, shared=True, size=size).view(shape)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="features-", suffix=".tmp") as file:
+            os.posix_fallocate(file.fileno(), 0, 4 * size)
+            return torch.from_file(file.name, shared=True, size=size).view(shape)
+    except OSError as error:
+        raise HelpersError(
+            f"{folder} has no room for {4 * size / 1e6:.0f} MB of features ({error.strerror or error}); free some "
+            "space, or set HELPERS_CACHE to another folder."
+        ) from error

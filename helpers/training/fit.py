@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from helpers.data.loaders import Loaders, make_loaders
 from helpers.data.recipes import Recipe
@@ -36,7 +38,7 @@ class Run:
     Attributes:
         history: one row per epoch.
         best: the row of the epoch with the best validation accuracy.
-        train_seconds: training and validation together.
+        train_seconds: training, validation and the making of features together, of all sittings of a resumed run.
         images_seen: training pictures used, each counted every time.
         precision: in which the network ran, `"fp32"` or `"bf16"`.
     """
@@ -130,7 +132,7 @@ def fit(
 
     tune_allocator()
     phases = make_strategy(strategy) if isinstance(strategy, str) else list(strategy)
-    accelerator = _accelerator(batch_size)
+    accelerator = _accelerator(batch_size if loaders is None else loaders.train.batch_size)
     model.to(accelerator.device, memory_format=torch.channels_last)
     recipe = recipe or _own_recipe(model)
     loaders = loaders or make_loaders(task, recipe, batch_size=batch_size, augment=augment, seed=seed)
@@ -143,11 +145,12 @@ def fit(
         keep_best=keep_best,
         cache_features=cache_features,
         views=views,
-        precision=choose_precision(precision, model, _batch_shape(model, task, loaders), accelerator.device),
+        precision=_precision(precision, model, _batch_shape(model, task, loaders), accelerator),
         compile=compile,
         seed=seed,
     )
     _check(phases, settings, augment)
+    _check_batchnorm(model, phases, min(loaders.train.batch_size, len(task.train)) // accelerator.num_processes)
     identity = {
         "backbone": getattr(model, "backbone_name", type(model).__name__),
         "classes": task.classes,
@@ -159,9 +162,12 @@ def fit(
         "settings": asdict(settings),
     }
     recorder = None if out is None else Recorder(out, identity)
-    trainer = Trainer(model, task, phases, settings, loaders, accelerator, recorder, Reporter(verbose))
+    trainer = Trainer(
+        model, task, phases, settings, loaders, accelerator, recorder, Reporter(verbose and accelerator.is_main_process)
+    )
     if recorder is not None:
         trainer.resume_from(_stored(recorder, resume))
+        recorder.check_place()
     if doctor and trainer.state == State():  # a run that goes on was looked at when it began
         _examine(trainer, recipe)
     try:
@@ -193,13 +199,23 @@ def _summary(state: State, precision: str) -> Run:
 def _accelerator(batch_size: int) -> Accelerator:
     from accelerate import Accelerator, DataLoaderConfiguration
 
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    # Without a GPU, accelerate takes no notice of torchrun unless it is told to use the processor.
+    shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    config = DataLoaderConfiguration(split_batches=True)
+    accelerator = Accelerator(cpu=shared and not torch.cuda.is_available(), dataloader_config=config)
     if batch_size % accelerator.num_processes:
         raise HelpersError(
             f"batches of {batch_size} cannot be shared equally by {accelerator.num_processes} processes; "
             "choose a batch size that can"
         )
     return accelerator
+
+
+def _precision(precision: str, model: nn.Module, shape: tuple[int, ...], accelerator: Accelerator) -> str:
+    """The same choice in every process: the first one's, as a trial may come out differently in each."""
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([choose_precision(precision, model, shape, accelerator.device)])[0]
 
 
 def _own_recipe(model: nn.Module) -> Recipe:
@@ -219,14 +235,37 @@ def _batch_shape(model: nn.Module, task: Task, loaders: Loaders) -> tuple[int, .
     images, _ = next(iter(loaders.val))
     device = next(model.parameters()).device
     mode = model.training
-    scores = model.eval()(images[:1].to(device)).flatten(1)
-    model.train(mode)
+    try:
+        scores = model.eval()(images[:1].to(device)).flatten(1)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        height, width = images.shape[2:]
+        raise HelpersError(
+            f"this {type(model).__name__} takes no pictures of {height} x {width} px ({error}); choose another size: "
+            f"its weights expect {_expected_size(model)}"
+        ) from error
+    finally:
+        model.train(mode)
     if scores.shape[1] != len(task.classes):
         raise HelpersError(
             f"the model gives {scores.shape[1]} scores, but the task has {len(task.classes)} classes; "
             f"call replace_head(model, {len(task.classes)}) first"
         )
-    return (loaders.train.batch_size, *images.shape[1:])
+    return (min(loaders.train.batch_size, len(task.train)), *images.shape[1:])
+
+
+def _expected_size(model: nn.Module) -> str:
+    recipe = getattr(model, "recipe", None)
+    return "another one" if recipe is None else f"{recipe.image_size} px"
+
+
+def _check_batchnorm(model: nn.Module, phases: Sequence[Phase], pictures: int) -> None:
+    """Refuse to let BatchNorm learn the statistics of batches of a single picture."""
+    has_batchnorm = any(isinstance(module, _BatchNorm) for module in model.modules())
+    if pictures < 2 and has_batchnorm and any(phase.update_batchnorm for phase in phases):
+        raise HelpersError(
+            "BatchNorm cannot follow the statistics of one picture at a time: choose a batch size of at least 2 a "
+            "process, or phases with update_batchnorm=False"
+        )
 
 
 def _check(phases: Sequence[Phase], settings: Settings, augment: Any) -> None:
@@ -234,8 +273,8 @@ def _check(phases: Sequence[Phase], settings: Settings, augment: Any) -> None:
         raise HelpersError("a strategy needs at least one phase")
     if not 0 <= settings.label_smoothing < 1:
         raise HelpersError(f"label_smoothing is a share, from 0 to below 1, not {settings.label_smoothing!r}")
-    if settings.weight_decay < 0:
-        raise HelpersError(f"weight_decay must not be negative, but is {settings.weight_decay!r}")
+    if not 0 <= settings.weight_decay < float("inf"):
+        raise HelpersError(f"weight_decay is a number, 0 or more, not {settings.weight_decay!r}")
     if settings.views < 1 or (settings.patience is not None and settings.patience < 1):
         raise HelpersError(f"views ({settings.views}) and patience ({settings.patience}) are counts, 1 or more")
     head_only = all(phase.train in ("head", 1) for phase in phases) and settings.cache_features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class State:
         rows: the history so far.
         best: the history's row of the best weights so far, or None.
         images_seen: training pictures used so far, each counted every time.
-        train_seconds: training and validation time of finished epochs.
+        train_seconds: training and validation time of finished epochs, and the time in which features were made.
         finished: whether every phase is done.
     """
 
@@ -131,6 +132,21 @@ class Recorder:
         self.path = Path(folder) / CHECKPOINT
         self.identity = json.loads(json.dumps(identity))
 
+    def check_place(self) -> None:
+        """Make the folder, and find out whether it can be written to before any time is spent on training.
+
+        Raises:
+            HelpersError: if it cannot.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path.parent).close()
+        except OSError as error:
+            raise HelpersError(
+                f"{self.path.parent} could not be written to ({error.strerror or error}); choose another folder for "
+                "the run, or see to its permissions"
+            ) from error
+
     def save(
         self,
         state: State,
@@ -165,7 +181,7 @@ class Recorder:
         """
         if not self.path.exists():
             return None
-        tensors, description = load_checkpoint(self.path)
+        tensors, description = load_checkpoint(self.path, ("identity", "state"))
         self._check_identity(description["identity"])
         return Snapshot(State(**description["state"]), tensors, description["groups"], description["schedule"])
 

@@ -95,6 +95,8 @@ class Trainer:
         if snapshot is not None:
             self.state, self.snapshot = snapshot.state, snapshot
             self.best = snapshot.restore_model(self.model)
+            if self.state.finished:
+                enter_phase(self.model, self.strategy[-1])
 
     def run(self, interrupt: InterruptFlag) -> None:
         """Run the phases that are left; the model ends with the best weights (or the last, where so set).
@@ -115,7 +117,9 @@ class Trainer:
             copy_into(self.model, self.best)
 
     def _run_phase(self, phase: Phase, interrupt: InterruptFlag) -> None:
+        started = time.perf_counter()
         self.material = self._prepare(phase)
+        self.state.train_seconds += time.perf_counter() - started
         self.network = torch.compile(self.material.network) if self.settings.compile else self.material.network
         self.optimizer = make_optimizer(self.model, phase, self.settings.optimizer, self.settings.weight_decay)
         self.scheduler = make_scheduler(self.optimizer, phase, phase.epochs * len(self.material.train))
