@@ -148,7 +148,12 @@ def test_a_recipe_survives_json_s_types_and_a_broken_one_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "suggestion"),
-    [("resnet81", "resnet18"), ("mobilenetv2", "mobilenet_v2"), ("embeded", "embedded"), ("timm/resnet81", "resnet18")],
+    [
+        ("resnet81", "resnet18"),
+        ("mobilenetv2", "mobilenet_v2"),
+        ("embeded", "embedded"),
+        ("timm/resnet81", "timm/resnet18"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_near_ones(name, suggestion):
     with pytest.raises(HelpersError, match=f"no backbone .{name}.*{suggestion}"):

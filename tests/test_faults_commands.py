@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,8 @@ def digest(path: Path) -> str:
     [
         (("fit",), "DATA"),
         (("fit", "nothing-here"), "nothing-here"),
+        (("fit", "~nobody-of-that-name/photos"), "~nobody-of-that-name"),
+        (("fit", ""), "there is no task or folder"),
         (("fit", "slides", "--epoch-count", 3), "epoch-count"),
         (("fit", "slides", "--epochs", 0), "--epochs"),
         (("fit", "slides", "--epochs", "many"), "--epochs"),
@@ -57,6 +61,7 @@ def digest(path: Path) -> str:
         (("fit", "slides", "--image-size", 0), "--image-size"),
         (("fit", "slides", "--few", 0), "--few"),
         (("fit", "slides", "--seed", -1), "--seed"),
+        (("fit", "slides", "--seed", 10**20), "--seed"),
         (("fit", "slides", "--lr", 0), "lr"),
         (("fit", "slides", "--lr", "nan"), "lr"),
         (("fit", "slides", "--lr", "-0.1"), "lr"),
@@ -142,6 +147,30 @@ def test_fewer_pictures_than_asked_for(refused, photo_folder) -> None:
     assert "1000" in refused("fit", photo_folder(), *SMALL, "--few", 1000)
 
 
+def test_a_batch_far_larger_than_the_task(command, photo_folder) -> None:
+    outcome = command("fit", photo_folder(), *SMALL, "--batch-size", 10**12, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["batch_size"] == 10**12
+
+
+def test_batches_of_one_photo_give_batchnorm_nothing_to_go_by(refused, photo_folder) -> None:
+    words = ("--strategy", "from-scratch", "--epochs", 1, "--image-size", 32, "--batch-size", 1)
+    assert "BatchNorm" in refused("fit", photo_folder(), *words)
+
+
+def test_photos_too_small_for_the_network(refused, photo_folder) -> None:
+    words = ("--backbone", "squeezenet1_1", "--weights", "none", "--image-size", 8)
+    message = refused("fit", photo_folder(), *words)
+    assert "8 x 8 px" in message
+    assert "224 px" in message
+
+
+def test_more_memory_than_there_is(refused, photo_folder) -> None:
+    message = refused("fit", photo_folder(), "--image-size", 10**7)
+    assert "out of memory" in message
+    assert "--image-size" in message
+
+
 def test_a_single_class(refused, photo_folder) -> None:
     assert "class" in refused("fit", photo_folder(classes=("only",)), *SMALL)
 
@@ -171,6 +200,49 @@ def test_names_with_spaces_and_other_alphabets(command, photo_folder, tmp_path) 
     assert command("fit", folder, *SMALL, "--out", out).status == 0
     photo = next((folder / "val" / "пчела").iterdir())
     assert command("predict", out, photo, "--json").json["predictions"][0]["classes"][0] in ("пчела", "муравей и co")
+
+
+def test_names_that_are_no_unicode(command, tmp_path, photo_folder) -> None:
+    odd = os.fsdecode(b"b\xe4ume")
+    try:
+        folder = photo_folder(odd, classes=(odd, "wiese"))
+    except OSError:
+        pytest.skip("this file system has names in Unicode alone")
+    assert command("fit", folder, *SMALL, "--out", tmp_path / "run").status == 0
+    assert command("compare", tmp_path / "run").status == 0
+    assert command("export", tmp_path / "run", "--out", tmp_path / "plain").status == 0
+    description = json.loads((tmp_path / "plain" / "model.json").read_text(encoding="utf-8"))
+    assert description["classes"] == [odd, "wiese"]
+
+
+def test_a_run_folder_among_the_photos(refused, photo_folder) -> None:
+    folder = photo_folder()
+    assert "among the photos" in refused("fit", folder, *SMALL, "--out", folder / "train" / "run")
+    assert not (folder / "train" / "run").exists()
+
+
+def test_a_folder_called_like_a_task(command, photo_folder, monkeypatch) -> None:
+    folder = photo_folder("slides")
+    monkeypatch.chdir(folder.parent)
+    outcome = command("fit", "slides", *SMALL, "--few", 1, "--json")
+    assert "./slides" in outcome.err.splitlines()[0]
+    assert outcome.json["classes"] == 4
+    assert command("fit", "./slides", *SMALL, "--json").json["classes"] == 2
+
+
+def test_ctrl_c_before_training_says_that_nothing_was_kept(command, photo_folder, monkeypatch) -> None:
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["helpers.commands.fit"], "assemble", interrupted)
+    outcome = command("fit", photo_folder())
+    assert (outcome.status, outcome.err) == (130, "stopped; nothing was kept\n")
+
+
+def test_going_on_with_a_finished_run_changes_no_figure(own_run, run, command) -> None:
+    before = json.loads((own_run / "summary.json").read_text())
+    again = command("fit", run / "photos", *SMALL, "--out", own_run, "--resume", "--json")
+    assert again.json == before
 
 
 def test_a_run_folder_in_use(run, refused) -> None:
@@ -216,22 +288,31 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content)
     elif how == "empty":
         path.write_bytes(b"")
+    elif how == "another class name":
+        path.write_bytes(content.replace(b"dark", b"dusk"))
     else:
         path.write_bytes(b"\x00" * len(content))
 
 
-@pytest.mark.parametrize("how", ["cut short", "one bit flipped", "empty", "zeros"])
+@pytest.mark.parametrize("how", ["cut short", "one bit flipped", "another class name", "empty", "zeros"])
 def test_a_damaged_checkpoint(how, run, own_run, refused) -> None:
     damage(own_run / "checkpoint.safetensors", how)
     message = refused("fit", run / "photos", *SMALL, "--out", own_run, "--resume")
     assert "checkpoint.safetensors" in message
 
 
-@pytest.mark.parametrize("how", ["cut short", "one bit flipped", "empty", "zeros"])
+@pytest.mark.parametrize("how", ["cut short", "one bit flipped", "another class name", "empty", "zeros"])
 def test_a_damaged_model(how, run, own_run, refused) -> None:
     damage(own_run / "model.safetensors", how)
     message = refused("predict", own_run, run / "photos" / "val" / "dark" / "0.png")
     assert "model.safetensors" in message
+
+
+def test_a_checkpoint_is_no_model_and_a_model_no_checkpoint(run, own_run, refused) -> None:
+    checkpoint, photo = own_run / "checkpoint.safetensors", run / "photos" / "val" / "dark" / "0.png"
+    assert "another kind of file" in refused("predict", checkpoint, photo)
+    shutil.copy(own_run / "model.safetensors", checkpoint)
+    assert "another kind of file" in refused("fit", run / "photos", *SMALL, "--out", own_run, "--resume")
 
 
 def test_a_weights_file_that_is_no_saved_model(own_run, run, refused, tmp_path, command) -> None:
@@ -240,11 +321,21 @@ def test_a_weights_file_that_is_no_saved_model(own_run, run, refused, tmp_path, 
     assert "weights.safetensors" in message
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"val_accuracy": 1}'])
 def test_a_damaged_summary(content, own_run, refused) -> None:
     (own_run / "summary.json").write_text(content)
     assert "summary.json" in refused("compare", own_run)
     assert "summary.json" in refused("doctor", own_run)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": "many"}, {"val_accuracy": "all"}, {"task": None}])
+def test_a_summary_changed_by_hand(change, own_run, refused) -> None:
+    summary = json.loads((own_run / "summary.json").read_text())
+    (own_run / "summary.json").write_text(json.dumps(summary | change))
+    for command in ("compare", "doctor"):
+        message = refused(command, own_run)
+        assert "summary.json" in message
+        assert next(iter(change)) in message
 
 
 def test_the_data_of_a_run_has_moved(run, own_run, refused) -> None:
@@ -258,7 +349,7 @@ def test_a_photo_to_predict_is_missing_or_none(run, refused, tmp_path) -> None:
     good = run / "photos" / "val" / "dark" / "0.png"
     assert "gone.jpg" in refused("predict", run / "run", good, tmp_path / "gone.jpg")
     assert "notes.jpg" in refused("predict", run / "run", good, tmp_path / "notes.jpg")
-    assert "photos" in refused("predict", run / "run", run / "photos")
+    assert "photos is a folder" in refused("predict", run / "run", good, run / "photos")
 
 
 def test_drawing_into_a_folder_that_holds_something(refused, tmp_path) -> None:

@@ -158,8 +158,11 @@ def test_a_run_folder_below_a_file(photos, refused, tmp_path) -> None:
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
-def test_a_run_folder_that_may_not_be_written(photos, refused, unwritable) -> None:
-    assert str(unwritable) in refused("fit", photos, *TRAINING, "--epochs", 1, "--out", unwritable)
+def test_a_run_folder_that_may_not_be_written_is_found_before_training(photos, command, unwritable) -> None:
+    outcome = command("fit", photos, *TRAINING, "--epochs", 1, "--out", unwritable)
+    assert outcome.status == 2
+    assert outcome.err.startswith(f"error: {unwritable}")
+    assert len(outcome.err.splitlines()) == 1
 
 
 def test_drawing_where_nothing_may_be_written(refused, unwritable) -> None:
@@ -179,6 +182,32 @@ def test_a_write_that_fails_midway_keeps_the_old_file(tmp_path) -> None:
         atomic_write(path, fail_midway)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_system_without_permissions_is_written_to(tmp_path, monkeypatch) -> None:
+    """As on USB sticks, where chmod is refused. No such file system can be mounted in a test."""
+
+    def refuse(self: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    atomic_write(tmp_path / "file", lambda file: file.write(b"content"))
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_no_room_for_stored_features(photos, command, refused, monkeypatch) -> None:
+    import resource
+
+    words = ("fit", photos, "--strategy", "feature-extraction", "--epochs", 1, "--image-size", 16)
+    assert command(*words).status == 0
+    monkeypatch.setattr("helpers.training.features.IN_MEMORY_BYTES", 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        message = refused(*words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "MB of features" in message
 
 
 def test_killed_while_saving_over_and_over_the_file_is_always_whole(tmp_path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TextIO
 
 import typer
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all went well, 2 for a mistake that the message explains, 130 after Ctrl-C.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # a file name that the terminal cannot show is no fault
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -53,7 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if error.filename is None:
                 raise
             return _refuse(f"{error.filename}: {error.strerror}")
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return _refuse(f"out of memory; take a smaller --batch-size or --image-size ({error})")
     return status if isinstance(status, int) else 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; PyTorch says so for the processor and for a GPU in two different ways."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said
 
 
 def _refuse(message: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +37,7 @@ def fit(
         int | None, typer.Option(min=8, help="Side of the pictures in pixels.", show_default="the weights' own")
     ] = None,
     few: Annotated[int | None, typer.Option(min=1, help="Use only so many training pictures a class.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another head and order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed, another head and order.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="A folder for checkpoint and trained model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
     doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="Look for mistakes before the start.")] = True,
@@ -47,6 +49,8 @@ def fit(
     """
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out, the folder of the run to go on with")
+    if out is not None and Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
+        raise typer.BadParameter(f"--out {out} lies among the photos and would pass for a class; take another folder")
     options = Options(
         data=data,
         root=None if root is None else str(root),
@@ -64,19 +68,17 @@ def fit(
         result = train(options, assemble(options), out, resume, doctor)
     except KeyboardInterrupt as stop:
         hint = "nothing was kept" if out is None else "the same command with --resume goes on from there"
-        typer.echo(f"{stop or 'stopped'}; {hint}", err=True)
+        typer.echo(f"{str(stop) or 'stopped'}; {hint}", err=True)
         raise typer.Exit(130) from stop
-    typer.echo(json.dumps(result) if as_json else describe(result, out))
+    if _is_first_process():
+        typer.echo(json.dumps(result) if as_json else describe(result, out))
 
 
 def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doctor: bool = True) -> dict[str, Any]:
     """Train, evaluate, and put the outcome into the run's folder."""
-    import time
-
     from helpers.training.evaluation import evaluate
     from helpers.training.fit import fit as run_strategy
 
-    started = time.perf_counter()
     run = run_strategy(
         parts.model,
         parts.task,
@@ -88,7 +90,6 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         doctor=doctor,
         **options.training,
     )
-    seconds = time.perf_counter() - started
     test = parts.loaders.test
     scores = None if test is None else evaluate(parts.model, test, precision=run.precision)
     parameters = list(parts.model.parameters())
@@ -100,11 +101,11 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         "test_accuracy": None if scores is None else scores.accuracy,
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "total_parameters": sum(p.numel() for p in parameters),
-        "train_seconds": round(seconds, 3),
-        "images_per_second": round(run.images_seen / seconds, 1),
+        "train_seconds": round(run.train_seconds, 3),
+        "images_per_second": round(run.images_per_second, 1),
         "precision": run.precision,
     }
-    if out is not None:
+    if out is not None and _is_first_process():
         write_summary(out, result)
     return result
 
@@ -116,4 +117,9 @@ def describe(result: dict[str, Any], out: Path | None) -> str:
         f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
         f"{result['train_seconds']:.1f} s"
     )
-    return line if out is None else f"{line}\npython -m helpers predict {out} PHOTO"
+    return line if out is None else f"{line}\npython -m helpers predict {shlex.quote(str(out))} PHOTO"
+
+
+def _is_first_process() -> bool:
+    """Whether this process speaks for all; `torchrun` and `accelerate launch` number them."""
+    return os.environ.get("RANK", "0") == "0"

@@ -144,7 +144,7 @@ def _from_timm(name: str, weights: str | Path | None) -> nn.Module:
     known = [*timm.list_models(), *timm.list_pretrained()]
     if tag not in known:
         near = difflib.get_close_matches(tag, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
+        hint = f"did you mean {' or '.join(f'timm/{each}' for each in near)}?" if near else "see timm.list_models()."
         raise HelpersError(f'there is no backbone "timm/{tag}"; {hint}')
     if weights is None:
         model = timm.create_model(tag)

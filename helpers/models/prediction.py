@@ -42,12 +42,16 @@ def predict(
         batch_size: photos at a time.
 
     Raises:
-        HelpersError: if there is no photo, or one cannot be read (before anything is predicted for its batch).
+        HelpersError: if there is no photo, one is a folder, or one cannot be read (before anything is predicted for its
+            batch).
     """
     if not photos:
         raise HelpersError("there are no photos to look at; name at least one file")
     if top < 1:
         raise HelpersError(f"top={top} asks for no class; give 1 or more")
+    for photo in photos:
+        if Path(photo).is_dir():
+            raise HelpersError(f"{photo} is a folder; name the photos in it, such as {Path(photo) / '*.jpg'}")
     saved = model if isinstance(model, SavedModel) else load_model(model)
     count = min(top, len(saved.classes))
     found = []
