@@ -6,12 +6,13 @@ spreads whatever else the machine does evenly over all of them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import statistics
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,30 +30,36 @@ def contest(contenders: Mapping[str, Recipe], repeats: int) -> dict[str, dict[st
     Returns:
         For each contender the median `seconds` of a turn, and `pictures`, the number of them in a turn.
     """
-    context = multiprocessing.get_context("spawn")
-    processes, lines = [], {}
-    for name, recipe in contenders.items():
-        here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, recipe))
-        process.start()
-        processes.append(process)
-        lines[name] = here
-        _answer(name, here)
+    lines: dict[str, Connection] = {}
     turns: dict[str, list[tuple[float, int]]] = {name: [] for name in contenders}
-    for turn in range(repeats + 1):
-        for name, line in lines.items():
-            line.send("go")
-            result = _answer(name, line)
-            if turn:
-                turns[name].append(result)
-    for line in lines.values():
-        line.send("stop")
-    for process in processes:
-        process.join()
+    with contextlib.ExitStack() as processes:
+        for name, recipe in contenders.items():
+            lines[name] = processes.enter_context(_contender(recipe))
+            _answer(name, lines[name])
+        for turn in range(repeats + 1):
+            for name, line in lines.items():
+                line.send("go")
+                result = _answer(name, line)
+                if turn:
+                    turns[name].append(result)
     return {
         name: {"seconds": statistics.median(seconds for seconds, _ in results), "pictures": results[0][1]}
         for name, results in turns.items()
     }
+
+
+@contextlib.contextmanager
+def _contender(recipe: Recipe) -> Iterator[Connection]:
+    """A process that waits for its turns; it ends with the contest, however that ends."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, recipe))
+    process.start()
+    try:
+        yield here
+    finally:
+        process.terminate()
+        process.join()
 
 
 def _answer(name: str, line: Connection) -> Any:
