@@ -186,6 +186,25 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(change, probl
     assert same(model.state_dict(), before)
 
 
+@pytest.mark.fault
+def test_quantised_weights_do_not_pass_for_weights():
+    model = small()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(HelpersError, match=r"some/file.pth holds whole numbers .*\(0.weight"):
+        load_into(model, {key: value.to(torch.int8) for key, value in before.items()}, source="some/file.pth")
+    assert same(model.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["resize, then crop", "[]", '{"mean": [0], "std": [0], "image_size": 8, "resize_size": 8}']
+)
+@pytest.mark.fault
+def test_a_recipe_that_is_none_is_an_error_that_names_the_file(tmp_path, recipe):
+    save_file(small().state_dict(), tmp_path / "weights.safetensors", metadata={"recipe": recipe})
+    with pytest.raises(HelpersError, match=r"the recipe in .*weights.safetensors cannot be used"):
+        read_recipe(tmp_path / "weights.safetensors")
+
+
 def test_a_head_for_other_classes_is_recognised(tmp_path, squeezenet):
     path = tmp_path / "mine.pth"
     torch.save(replace_head(copy.deepcopy(squeezenet), 2).state_dict(), path)

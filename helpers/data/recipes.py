@@ -60,20 +60,17 @@ class Recipe:
         """The recipe that `to_dict` wrote.
 
         Raises:
-            HelpersError: if `values` lacks a field or has one too many.
+            HelpersError: if `values` lacks a field, has one too many, or one that makes no sense.
         """
         try:
             recipe = cls(**values)
-            return cls(
-                mean=tuple(recipe.mean),
-                std=tuple(recipe.std),
-                image_size=int(recipe.image_size),
-                resize_size=int(recipe.resize_size),
-                interpolation=recipe.interpolation,
-            )
-        except TypeError as error:
+            mean, std = (tuple(map(float, numbers)) for numbers in (recipe.mean, recipe.std))
+            if not (len(mean) == len(std) == 3 and all(value > 0 for value in std)):
+                raise ValueError("mean and std must be three numbers each, those of std above 0")
+            return cls(mean, std, int(recipe.image_size), int(recipe.resize_size), recipe.interpolation)
+        except (TypeError, ValueError) as error:
             raise HelpersError(
-                f"{dict(values)} is not a recipe ({error}); it needs mean, std, image_size and resize_size."
+                f"{values} is not a recipe ({error}); it needs mean, std, image_size and resize_size."
             ) from error
 
     def to_dict(self) -> dict[str, Any]:

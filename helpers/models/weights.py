@@ -59,10 +59,16 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
         source: what the error calls the weights, such as their path.
 
     Raises:
-        HelpersError: naming the keys that are missing, unexpected or of another shape.
+        HelpersError: naming the keys that are missing, unexpected, of another shape, or whole numbers.
     """
     complete = dict(state)
     own = model.state_dict()
+    whole = [k for k, v in state.items() if k in own and own[k].is_floating_point() and not v.is_floating_point()]
+    if whole:
+        raise HelpersError(
+            f"{source} holds whole numbers where the network has fractions ({_some(whole)}), so it is quantised or no "
+            "weights file; give weights in floating point. Nothing was loaded."
+        )
     for key in own.keys() - complete.keys():
         if key.endswith("num_batches_tracked"):  # unknown to files from before PyTorch 0.4.1
             complete[key] = own[key]
@@ -80,9 +86,18 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
 
 
 def read_recipe(path: str | Path) -> Recipe | None:
-    """The recipe in a safetensors file's metadata; None if there is none, or for other files."""
+    """The recipe in a safetensors file's metadata; None if there is none, or for other files.
+
+    Raises:
+        HelpersError: if what stands there is no recipe.
+    """
     recipe = metadata(path).get("recipe")
-    return Recipe.from_dict(json.loads(recipe)) if recipe else None
+    try:
+        return Recipe.from_dict(json.loads(recipe)) if recipe else None
+    except (ValueError, HelpersError) as error:
+        raise HelpersError(
+            f"the recipe in {path} cannot be used ({error}); save the weights with a right one, or without."
+        ) from error
 
 
 def metadata(path: str | Path) -> dict[str, str]:
