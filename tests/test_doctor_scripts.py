@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from helpers import diagnose
 from helpers.doctor.catalogue import CHECKS
@@ -169,6 +169,14 @@ def test_the_chapter_has_a_section_for_every_finding():
     assert {line.removeprefix("### ") for line in chapter.splitlines() if line.startswith("### ")} >= set(CHECKS)
 
 
+class Floats(Named):
+    """Labels as a binary loss wants them."""
+
+    def __getitem__(self, index):
+        image, label = self.dataset[index]
+        return image, float(label)
+
+
 def test_names_of_a_wrapped_dataset_count_only_where_its_labels_do(world):
     class Halves(Named):
         def __getitem__(self, index):
@@ -182,3 +190,40 @@ def test_names_of_a_wrapped_dataset_count_only_where_its_labels_do(world):
     model.fc = nn.Linear(256, 2)
     assert not alarms(show(world, model, classes=None, **loaders))
     assert "head-wrong-size" in show(world, world.model(head=False), classes=None, **loaders).codes
+
+
+def test_the_stem_alone_learns_before_a_frozen_body(world):
+    def learning(*names):
+        model = world.model()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name.startswith(names)
+        return model
+
+    assert "freezing-wrong-layers" in show(world, learning("conv1", "bn1", "fc")).codes
+    other = learning("conv1", "fc")
+    other.conv1 = nn.Conv2d(3, other.conv1.out_channels, 5, 2, 2, bias=False)  # new, as for pictures of other channels
+    assert "freezing-wrong-layers" not in show(world, other).codes
+
+
+def test_a_misplaced_head_with_its_own_activation_is_one_mistake(world):
+    model = world.model(head=False).requires_grad_(False)
+    model.classifier = nn.Sequential(nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 4), nn.LogSoftmax(dim=1))
+    errors = {finding.code for finding in show(world, model, criterion=nn.NLLLoss()).of("error")}
+    assert errors == {"head-not-reached"}
+
+
+def test_labels_as_floats_are_read(world):
+    loaders = {
+        key: DataLoader(Floats(x.dataset, ()), 8, shuffle=key == "train_loader") for key, x in world.loaders().items()
+    }
+    assert not alarms(diagnose(world.model(), None, **loaders))
+
+
+@pytest.mark.parametrize("classes", [None, ("ants", "bees")])
+def test_one_output_for_cross_entropy(world, classes):
+    images, labels = world.train
+    prepared = torch.stack([world.loader("val").dataset.transform(image) for image in images])
+    loaders = {"train_loader": DataLoader(TensorDataset(prepared, labels % 2), 8, shuffle=True), "val_loader": None}
+    model = world.model(head=False)
+    model.fc = nn.Linear(256, 1)
+    assert "head-wrong-size" in show(world, model, classes=classes, **loaders).codes

@@ -10,6 +10,7 @@ from torch import nn
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
+from helpers.doctor.fresh import looks_fresh
 from helpers.doctor.trace import Layer
 
 KERAS = {"trainable"}
@@ -81,17 +82,19 @@ def freezing_wrong_layers(case: Case) -> Symptom | None:
     position = {layer.name: index for index, layer in enumerate(weighty)}
     late = [layer for layer in frozen if position[layer.name] > position[learning[0].name]]
     early = [layer for layer in learning if position[layer.name] < position[late[-1].name]] if late else []
-    # Adapters and the like are small learning layers between frozen ones; here whole stretches are the wrong way.
-    if not late or sum(layer.weight.numel() for layer in early) < 0.02 * sum(x.weight.numel() for x in frozen):
+    if not late:
         return None
-    if len(early) < 2 and position[early[0].name] > 0:
+    # Adapters and the like are small learning layers between frozen ones; here whole stretches are the wrong way, or
+    # the very first layer, unless it is new (for pictures with other channels).
+    small = sum(layer.weight.numel() for layer in early) < 0.02 * sum(layer.weight.numel() for layer in frozen)
+    stem = position[early[0].name] == 0
+    if not (stem and looks_fresh(early[0].weight) is False) and (small or (len(early) < 2 and not stem)):
         return None
-    stem = late[0].name
     return Symptom(
         f"{in_python(early[0].name)} learns while {in_python(late[-1].name)}, nearer to the head, is frozen.",
         f"From stem to head: {len(early)} pretrained layers learn ({case.softly(early)}) before {len(late)} frozen "
         f"ones ({case.softly(late)}). The first layers are the most general; they are the ones to freeze.",
-        f"model.requires_grad_(False)\nfor parameter in {in_python(stem)}.parameters():  # and what follows it\n"
+        f"model.requires_grad_(False)\nfor parameter in {in_python(late[0].name)}.parameters():  # and on\n"
         "    parameter.requires_grad = True",
     )
 

@@ -31,7 +31,7 @@ def head_wrong_size(case: Case) -> Symptom | None:
     from_labels = case.classes is None and not case.class_names
     if from_labels and outputs not in PRETRAINING_CLASSES and outputs > classes:
         return None  # a few classes without pictures: `classes_missing` looks at that
-    if from_labels and outputs < classes:
+    if from_labels and 1 < outputs < classes:
         return None  # `labels_out_of_range` has the label that does not fit
     name, layer = case.head.name, case.head.module
     never = " (it looks as if the pretrained head was never replaced)" if outputs in PRETRAINING_CLASSES else ""

@@ -117,7 +117,9 @@ def softmax_before_loss(case: Case) -> Symptom | None:
     )
 
 
-@check("error", needs=("model", "criterion", "loader"), unless=("softmax-before-loss", "loss-raises"))
+@check(
+    "error", needs=("model", "criterion", "loader"), unless=("softmax-before-loss", "loss-raises", "head-not-reached")
+)
 def loss_expects_log_probabilities(case: Case) -> Symptom | None:
     """The loss expects log-probabilities, and the model returns something else."""
     outputs = case.outputs

@@ -130,7 +130,8 @@ class Reading:
         order = self.order(0)
         if order is not None and self.stored_labels is not None:
             return [self.stored_labels[batch] for batch in order]
-        return [labels for labels in self.first_pass[1] if self._indices([labels]) is not None]
+        batches = [self._indices([labels]) for labels in self.first_pass[1]]
+        return [labels for labels in batches if labels is not None]
 
     @cached_property
     def batch_sizes(self) -> list[int]:
