@@ -227,3 +227,11 @@ def test_one_output_for_cross_entropy(world, classes):
     model = world.model(head=False)
     model.fc = nn.Linear(256, 1)
     assert "head-wrong-size" in show(world, model, classes=classes, **loaders).codes
+
+
+def test_several_optimizers_are_said_to_be_unchecked(world):
+    model = world.model()
+    several = [torch.optim.SGD(part.parameters(), lr=1e-3) for part in (model.layer4, model.fc)]
+    diagnosis = diagnose(model, several, **world.loaders())
+    assert not alarms(diagnosis)
+    assert diagnosis.not_checked["parameter-twice"] == "needs one `optimizer`"

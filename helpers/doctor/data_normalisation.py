@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
+
 from helpers.data.recipes import Recipe
 from helpers.doctor.case import Case
 from helpers.doctor.expected_recipe import Expected, as_seen, expected_recipe
@@ -15,6 +17,7 @@ PICTURES = 48
 CLOSE = 0.02  # relative error of a standard deviation read off the lattice
 MILD = 0.35  # difference of normalised values up to which other statistics are a note
 OVERSHOOT = 0.5  # beyond the range of pixels; bicubic resampling of floating-point pictures reaches so far
+FEW = 0.005  # share of values that may lie beyond: random erasing fills a patch with noise
 NEEDS = ("model", "loader")
 
 
@@ -100,7 +103,8 @@ def _off_the_lattice(case: Case, expected: Expected) -> Symptom | None:
         if all(channel.std is not None for channel in found):
             continue
         alone = _by_picture(case, reading)
-        if alone or _outside(found, recipe) > OVERSHOOT or _halves(found, recipe):
+        pictures = as_seen(case, reading.pictures[:PICTURES]).float()
+        if alone or _outside(pictures, recipe) > FEW or _halves(found, recipe):
             low, high = -recipe.mean[0] / recipe.std[0], (1 - recipe.mean[0]) / recipe.std[0]
             return Symptom(
                 f"Each of the {reading.split} pictures is normalised by its own statistics, not by the weights'."
@@ -171,13 +175,11 @@ def _fills(found: list[Channel]) -> bool:
     return all(channel.low < 0.35 and channel.high > 0.5 for channel in found)
 
 
-def _outside(found: list[Channel], recipe: Recipe) -> float:
-    """How far values lie beyond what pixels from 0 to 1 can give, in units of the standard deviation."""
-    beyond = [
-        max(-m / s - channel.low, channel.high - (1 - m) / s)
-        for channel, m, s in zip(found, recipe.mean, recipe.std, strict=True)
-    ]
-    return max(beyond) if len(beyond) == 3 else 0.0
+def _outside(pictures: torch.Tensor, recipe: Recipe) -> float:
+    """The share of values well beyond what pixels from 0 to 1 can give."""
+    mean, std = (torch.tensor(values, device=pictures.device).view(3, 1, 1) for values in (recipe.mean, recipe.std))
+    low, high = -mean / std - OVERSHOOT, (1 - mean) / std + OVERSHOOT
+    return float(((pictures < low) | (pictures > high)).float().mean())
 
 
 def _halves(found: list[Channel], recipe: Recipe) -> bool:

@@ -155,13 +155,16 @@ def _readings(
 def _present(case: Case) -> set[str]:
     names = ("model", "optimizer", "train_loader", "val_loader", "scheduler", "criterion")
     present = {name for name in names if getattr(case, name) is not None}
+    if not hasattr(case.optimizer, "param_groups"):
+        present.discard("optimizer")  # a list of several, for instance
     if case.weights is not None and case.weights is not False:
         present.add("weights")
     return present | ({"loader"} if case.readings else set())
 
 
 def _spoken(needs: list[str]) -> list[str]:
-    return ["a loader" if need == "loader" else f"`{need}`" for need in needs]
+    words = {"loader": "a loader", "optimizer": "one `optimizer`"}
+    return [words.get(need, f"`{need}`") for need in needs]
 
 
 def _symptoms(check: Check, case: Case) -> Iterator[Symptom]:

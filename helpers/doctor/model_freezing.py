@@ -46,7 +46,7 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
                 f"{sum(flags)} of their {len(flags)} parameters have requires_grad=True.",
                 f"{in_python(wrong[0])}.requires_grad_({value})",
             )
-    rates = {name: value for name, value in vars(case.optimizer or object).items() if name in RATES}
+    rates = {name: value for name, value in getattr(case.optimizer, "__dict__", {}).items() if name in RATES}
     if rates and type(case.optimizer).__module__.startswith("torch.optim"):
         name, value = next(iter(rates.items()))
         real = ", ".join(f"{float(group['lr']):g}" for group in case.optimizer.param_groups)

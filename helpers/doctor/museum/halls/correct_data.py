@@ -107,6 +107,13 @@ def strong_augmentation_of_training_alone() -> Setup:
 
 
 @correct
+def patches_erased_with_noise() -> Setup:
+    world = small_world("resnet")
+    steps = [v2.RandomHorizontalFlip(), *world.preparation, v2.RandomErasing(p=0.9, value="random")]
+    return world.usual(train_loader=world.loader("train", steps))
+
+
+@correct
 def mixup_in_the_collate_function() -> Setup:
     world = small_world("resnet")
     mix = v2.MixUp(num_classes=len(CLASSES))
