@@ -121,13 +121,13 @@ def test_a_solution_passes(key, answer) -> None:
 
 @pytest.mark.parametrize("key", EXERCISES)
 def test_an_untouched_cell_is_no_attempt(key) -> None:
-    assert judge(key, ...)[0] == "open"
+    assert judge(key, ...)[0] == "not attempted yet"
 
 
 @pytest.mark.parametrize(("key", "answer", "part"), [(key, *case) for key, cases in WRONG.items() for case in cases])
 def test_a_wrong_answer_is_told_what_is_wrong_with_it(key, answer, part) -> None:
     state, words = judge(key, answer)
-    assert state == "wrong"
+    assert state == "not yet"
     assert part in words
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from helpers.errors import HelpersError
+from helpers.teaching.said import say
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,28 @@ def exercise(key: str) -> Exercise:
 
 
 def judge(key: str, answer: Any) -> tuple[str, str]:
-    """`"open"`, `"right"` or `"wrong"`, and what to say about it. `...` is an answer not attempted."""
+    """`"not attempted yet"`, `"right"` or `"not yet"`, and what to say about it. `...` is an answer not attempted."""
     asked = exercise(key)
     if answer is ...:
-        return "open", f"Exercise {key}: not attempted yet. Put {asked.kind} in place of the dots."
+        return "not attempted yet", f"Put {asked.kind} in place of the dots."
     try:
         problem = asked.check(answer)
     except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
         problem = f"this answer is a {type(answer).__name__}, where {asked.kind} is asked for ({error})."
     if problem is None:
-        return "right", f"Exercise {key}: right. {asked.right}"
-    return "wrong", f"Exercise {key}: not yet: {problem}"
+        return "right", asked.right
+    return "not yet", problem
 
 
 def check(key: str, answer: Any) -> None:
     """Say whether an answer is right, and if not, what is wrong with it."""
-    print(judge(key, answer)[1])
+    verdict, reason = judge(key, answer)
+    say(f"Exercise {key}: {verdict}{':' if verdict == 'not yet' else '.'}", reason)
 
 
 def hint(key: str) -> None:
-    """Print the next hint; after the last one they start again."""
+    """Give the next hint; after the last one they start again."""
     hints = exercise(key).hints
     number = _given.get(key, 0) % len(hints)
     _given[key] = number + 1
-    print(f"Hint {number + 1} of {len(hints)}: {hints[number]}")
+    say(f"Hint {number + 1} of {len(hints)}:", hints[number])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-from html import escape
 from pathlib import Path
 
 from helpers.errors import HelpersError
+from helpers.teaching.said import as_html
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "quizzes"
 
@@ -27,11 +26,7 @@ def questions(lesson: str) -> list[dict]:
 
 def _code_shown(part: dict) -> dict:
     """Backticks become code, as in the text of a lesson; jupyterquiz knows HTML only."""
-    return {key: _shown(value) if isinstance(value, str) else value for key, value in part.items()}
-
-
-def _shown(text: str) -> str:
-    return re.sub("`([^`]+)`", lambda found: f"<code>{escape(found[1])}</code>", text)
+    return {key: as_html(value) if isinstance(value, str) else value for key, value in part.items()}
 
 
 def quiz(lesson: str) -> None:
