@@ -142,6 +142,7 @@ def test_every_picture_has_words(site) -> None:
 
 def serious(page: Page) -> list[tuple[str, list[str]]]:
     """What axe finds that keeps readers out: the rule and a few of the places."""
+    page.add_style_tag(content="* { transition: none !important }")  # colours on their way are no colours yet
     return [
         (rule["id"], [node["html"][:200] for node in rule["nodes"]][:3])
         for rule in Axe().run(page).response["violations"]
@@ -154,7 +155,6 @@ def test_pages_are_quiet_accessible_and_fit_a_phone(visit, address, name) -> Non
     page = visit(f"{address}/{name}.html")
     assert not page.errors  # before axe, which asks for style sheets in the wrong place
     assert not serious(page)
-    page.add_style_tag(content="* { transition: none !important }")  # colours on their way are no colours yet
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     assert not serious(page)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from helpers.data.recipes import Recipe
@@ -62,7 +63,11 @@ def _embedded(weights: str | Path | None) -> nn.Module:
         return model
     path = _embedded_file(embedded.WEIGHTS) if weights == "DEFAULT" else weights
     state = read_state_dict(path)
-    model = embedded.build(len(state.get("fc.bias", ())) or 1000)
+    with torch.device("meta"):  # without the random weights, which take four times as long as reading these
+        model = embedded.build(len(state.get("fc.bias", ())) or 1000)
+    model.to_empty(device="cpu")
+    for counter in model.buffers():  # all of them are read, but for counters of batches that old files lack
+        counter.zero_()
     load_into(model, state, source=path)
     model.recipe = read_recipe(path) or embedded.RECIPE
     return model
