@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import tempfile
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor")
     wanted = parser.parse_args().rows
     about: dict[str, Any] = {"machine": _machine(), "rows": {}}
+    if wanted and RESULTS.exists():  # the rows that are not measured now stay as they were
+        about["rows"] = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
 
     def keep(name: str, row: dict[str, Any] | None) -> None:
         about["rows"][name] = row

@@ -72,7 +72,8 @@ def lightning(folder: str, architecture: str) -> Callable[[], int]:
 def fastai(folder: str, architecture: str) -> Callable[[], int]:
     """One training epoch of `vision_learner`, with its default picture size and augmentation for 224 px."""
     from fastai.callback.core import Callback, CancelValidException
-    from fastai.vision.all import ImageDataLoaders, Resize, accuracy, aug_transforms, vision_learner
+    from fastai.vision.all import ImageDataLoaders, Learner, Resize, accuracy, aug_transforms, vision_learner
+    from fastai.vision.learner import create_vision_model
     from torchvision import models
 
     class OnlyTraining(Callback):
@@ -84,10 +85,12 @@ def fastai(folder: str, architecture: str) -> Callable[[], int]:
     loaders = ImageDataLoaders.from_folder(
         Path(folder), valid="val", item_tfms=Resize(256), batch_tfms=aug_transforms(size=224), bs=BATCH
     )
-    options = {"pretrained": False, "metrics": accuracy, "cbs": OnlyTraining()}
-    if architecture == "mobilenet_v2":
-        options["cut"] = -1  # fastai looks for a pooling layer, and this network pools in `forward`
-    learner = vision_learner(loaders, getattr(models, architecture), **options)
+    options = {"metrics": accuracy, "cbs": OnlyTraining()}
+    if architecture == "mobilenet_v2":  # it pools in `forward`, and fastai looks for a pooling layer to cut at
+        model = create_vision_model(getattr(models, architecture), loaders.c, pretrained=False, cut=-1)
+        learner = Learner(loaders, model, **options)
+    else:
+        learner = vision_learner(loaders, getattr(models, architecture), pretrained=False, **options)
     learner.unfreeze()
 
     def epoch() -> int:
