@@ -43,6 +43,15 @@ def test_the_mistake_is_found_and_its_twin_is_clean(exhibit, architecture, famil
     assert not check_itself_failed(wrong) + check_itself_failed(right)
 
 
+@pytest.mark.parametrize("family", ["sgd", "adam"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_rate_too_high_is_found_in_every_architecture(architecture, family, world):
+    (exhibit,) = [each for each in EXHIBITS if each.code == "rate-too-high"]
+    wrong, right = (diagnose(**exhibit.build(world(architecture, family), wrong).shown()) for wrong in (True, False))
+    assert [finding.code for finding in wrong.of("error")] == ["rate-too-high"], wrong
+    assert not alarms(right), right
+
+
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_set_up_raises_no_alarm(name):
     diagnosis = diagnose(**CORRECT[name]().shown())

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import random
 
 import matplotlib.pyplot as plt
 import pytest
@@ -12,7 +13,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from scipy import stats
 
-from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, show, world
+from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, quiz, show, world
 from helpers.teaching import explain, plots
 from helpers.teaching.claims import MIME, ClaimError
 
@@ -84,6 +85,16 @@ def test_pictures_carry_words_and_stay_small() -> None:
     noise = torch.randint(0, 256, (80, 3, 64, 64), dtype=torch.uint8)
     with pytest.raises(HelpersError, match="smaller or simpler"):
         show(plots.grid(noise), alt="Too much.")
+
+
+def test_a_quiz_shown_again_is_the_same_page() -> None:
+    before, pages = random.getstate(), []
+    for _ in range(2):
+        with capture_output() as shown:
+            quiz("01")
+        pages.append([output.data for output in shown.outputs])
+    assert pages[0] == pages[1]
+    assert random.getstate() == before
 
 
 def test_stages_are_seen_without_changing_the_model() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
 from helpers.doctor.case import Case, in_python
 from helpers.doctor.findings import CannotTell, Symptom, check
+from helpers.doctor.race import Race, late, race
 from helpers.doctor.trace import Layer
 from helpers.doctor.trial import Trial, peak_rates, try_steps, warms_up
 
@@ -26,7 +28,7 @@ OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
     "weights-not-loaded",
 )
 WORSE, MUCH_WORSE = 1.0, 2.5  # nats of loss above guessing, on pictures that the steps did not learn from
-HUGE, MUCH, SOME = 0.1, 0.05, 0.02  # share of a layer's weights that one step changes
+HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.001  # share of a layer that one step changes
 
 
 @check("error", needs=("model", "optimizer", "train_loader"), unless=OTHER_CAUSES)
@@ -55,6 +57,12 @@ def rate_too_high(case: Case) -> Symptom | None:
             return _symptom(
                 case, trial, body, verdict + "other pictures are then told worse than by guessing.", severity
             )
+    built_up = change * _build_up(case)
+    if built_up > HARMLESS:
+        learning = [p for layer in body for p in layer.parameters.values()]
+        slower = race(case, learning, to_the_end=built_up > DOUBTFUL)
+        if slower is not None and slower.lost:
+            return _lost_race(case, trial, body, slower)
     if change > SOME:
         verdict = f"Each step may change the pretrained layers by {change:.1%}: a few steps can undo pretraining."
         return _symptom(case, trial, body, verdict, "warning" if change > MUCH else "note")
@@ -109,6 +117,30 @@ def _pretrained_layers_that_learn(case: Case) -> list[Layer]:
     if any(layer is not case.head for layer in learning) and (case.weights is False or not body):
         raise CannotTell("the layers that learn are not pretrained")
     return body
+
+
+def _build_up(case: Case) -> float:
+    """How many times longer steps become when momentum adds them up."""
+    most = max(float(group.get("momentum", 0.0)) for group in case.optimizer.param_groups)
+    return 1 / max(0.01, 1 - most)
+
+
+def _lost_race(case: Case, trial: Trial, layers: list[Layer], slower: Race) -> Symptom:
+    size = f", made smaller to {slower.size} pixels" if slower.size else ""
+    ends = [f"{losses[0]:.3g} -> {late(losses):.3g}" for losses in (slower.as_set, slower.a_tenth)]
+    symptom = _symptom(
+        case,
+        trial,
+        layers,
+        "The learning rate is too high for the pretrained layers: "
+        + ("soon all pictures get the same answer." if slower.collapsed else "a tenth of it learns far better."),
+        "error" if slower.learned_nothing and not slower.size else "warning",
+    )
+    told = (
+        f" On copies, {len(slower.a_tenth)} steps with {slower.pictures} pictures each{size}: loss {ends[0]}; with a "
+        f"tenth of the rate {ends[1]}."
+    )
+    return replace(symptom, evidence=symptom.evidence + told)
 
 
 def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severity: str) -> Symptom:

@@ -17,7 +17,7 @@ from helpers.doctor.stored import files_of, indexed, inner_datasets, stored_labe
 
 PICTURE_KEYS = ("pixel_values", "images", "image", "img", "imgs", "inputs", "input", "data", "x")
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
-PICTURES_KEPT = 96  # whole batches are kept until there are this many pictures
+PICTURES_KEPT = 192  # whole batches are kept until there are this many pictures
 
 
 class Reading:

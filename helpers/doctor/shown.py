@@ -85,24 +85,29 @@ class Shown:
             return [str(name) for name in self.classes]
         return next((reading.class_names for reading in self.readings if reading.class_names), None)
 
-    @cached_property
+    @property
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """A small batch for trials: at most 16 pictures, with their labels.
 
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        pictures, labels = self._pictures_and_labels
+        pictures, labels = self.whole_reading
         return pictures[:TRIAL_PICTURES], labels[:TRIAL_PICTURES]
 
     @property
     def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """As many other pictures, with their labels; fewer or none where the loader gave no more."""
-        pictures, labels = self._pictures_and_labels
+        pictures, labels = self.whole_reading
         return pictures[TRIAL_PICTURES : 2 * TRIAL_PICTURES], labels[TRIAL_PICTURES : 2 * TRIAL_PICTURES]
 
     @cached_property
-    def _pictures_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def whole_reading(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All pictures that were read and are shaped like the first, with their labels.
+
+        Raises:
+            CannotTell: if no loader gives a batch.
+        """
         batches = self.reading.batches
         if not batches:
             raise CannotTell(f"the {self.reading.split} loader gave no batch")
@@ -111,8 +116,7 @@ class Shown:
             for x, y in batches
             if x.shape[1:] == batches[0][0].shape[1:] and y.shape[1:] == batches[0][1].shape[1:] and len(x) == len(y)
         ] or batches[:1]
-        pictures = torch.cat([x for x, _ in alike])[: 2 * TRIAL_PICTURES]
-        labels = torch.cat([y for _, y in alike])[: 2 * TRIAL_PICTURES]
+        pictures, labels = (torch.cat(parts) for parts in zip(*alike, strict=True))
         return self.for_model(pictures), labels.to(self.device)
 
     def specimen(self) -> tuple[nn.Module, Any]:

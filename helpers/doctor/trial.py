@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,23 @@ def warms_up(case: Case) -> bool:
     return any(rate < peak / 2 for rate, peak in zip(now, peak_rates(case), strict=True))
 
 
+def ready_to_learn(case: Case) -> tuple[torch.nn.Module, Any, Callable]:
+    """Copies of model, optimizer and loss, in the mode in which the model is to train, but without dropout.
+
+    Raises:
+        CannotTell: if the model does not take pictures alone.
+    """
+    if case.inputs > 1:
+        raise CannotTell(f"the model takes {case.inputs} inputs, not pictures alone")
+    twin, optimizer = case.specimen()
+    if not twin.training:  # of a model in train mode, parts in eval mode are there on purpose
+        twin.train()
+    for module in twin.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.eval()
+    return twin, optimizer, copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
+
+
 def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
     """Train a copy for a few steps on one small batch, without dropout, so that the loss should fall.
 
@@ -79,16 +96,9 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
     Raises:
         CannotTell: if model, loss or optimizer raise; other checks report that.
     """
-    if case.inputs > 1:
-        raise CannotTell(f"the model takes {case.inputs} inputs, not pictures alone")
-    twin, optimizer = case.specimen()
+    twin, optimizer, criterion = ready_to_learn(case)
     few = case.affordable
     pictures, labels = case.batch[0][:few], case.batch[1][:few]
-    criterion = copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
-    twin.train()
-    for module in twin.modules():
-        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
-            module.eval()
     learning = {n: p for n, p in twin.named_parameters() if p.requires_grad and (only is None or n in only)}
     for name, parameter in twin.named_parameters():
         parameter.requires_grad_(name in learning)
@@ -119,7 +129,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
         for step in range(steps):
             share = (step + 1) / steps if ramp else 1.0
             for group, start, peak in zip(optimizer.param_groups, now, peaks, strict=True):
-                _set_rate(group, start if ramp and step == 0 else peak * share)
+                set_rate(group, start if ramp and step == 0 else peak * share)
             losses.append(float(optimizer.step(closure).detach()))
             if step == 0:
                 changes = {n: _change(p, before[n]) for n, p in learning.items()}
@@ -134,7 +144,8 @@ def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:
     return float((parameter.detach() - before).norm() / before.norm().clamp_min(1e-12))
 
 
-def _set_rate(group: dict[str, Any], rate: float) -> None:
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Give a parameter group another rate, in the form in which it keeps its own."""
     if isinstance(group["lr"], torch.Tensor):
         group["lr"].fill_(rate)
     else:

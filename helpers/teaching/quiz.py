@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 from helpers.errors import HelpersError
@@ -30,7 +31,10 @@ def _code_shown(part: dict) -> dict:
 
 
 def quiz(lesson: str) -> None:
-    """Show the quiz of a lesson, for instance `quiz("01")`."""
+    """Show the quiz of a lesson, for instance `quiz("01")`, each time under the same name in the page."""
     from jupyterquiz import display_quiz
 
+    before = random.getstate()
+    random.seed(f"quiz {lesson}")
     display_quiz(questions(lesson), shuffle_answers=False)
+    random.setstate(before)

@@ -1,0 +1,170 @@
+"""Two copies learn side by side, one at the learner's rates and one at a tenth of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, pstdev
+
+import torch
+from torch.nn.functional import interpolate
+
+from helpers.doctor.case import Case
+from helpers.doctor.findings import CannotTell
+from helpers.doctor.trial import peak_rates, ready_to_learn, set_rate, warms_up
+
+STEPS, FEWEST_STEPS = 30, 12
+FEWEST, MOST = 8, 12  # pictures in a step: half the learner's batch, since with fewer pictures a high rate shows sooner
+AFFORDABLE = 42e9  # multiplications in the forward passes of one copy
+SMALLER = 96  # pixels, for networks that need a tenth of a billion multiplications for a picture
+FALLEN, FALLING = 0.4, 0.5  # shares of the first loss: below one a copy need not go on, below the other all is well
+CALM = 1.1  # times the first loss: as high as it may have been in between
+WINDOW = 6  # steps whose losses are averaged before they are compared with the first
+
+
+@dataclass(frozen=True)
+class Race:
+    """The losses of both copies, each on the next few pictures before it learned from them.
+
+    Attributes:
+        as_set: at the highest rates that are to come.
+        a_tenth: with a tenth of them where pretrained layers learn; empty where `as_set` alone shows that all is well.
+        pictures: in each step.
+        size: height of the pictures in pixels if they were made smaller, else 0.
+    """
+
+    as_set: list[float]
+    a_tenth: list[float]
+    pictures: int
+    size: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether a tenth of the rate did far better: half the mean loss, or twice the progress."""
+        if not self.a_tenth:
+            return False
+        if not self.finite or self.collapsed:
+            return True
+        first, slower = self.as_set[0], fmean(self.a_tenth)
+        progress, by_a_tenth = first - late(self.as_set), first - late(self.a_tenth)
+        return fmean(self.as_set) > slower + max(slower, 0.1 * first) or by_a_tenth > max(2 * progress, 0.15 * first)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss stayed a number at the rates as they are set."""
+        return all(map(math.isfinite, self.as_set))
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the loss has stopped to depend on the pictures: the network answers them all alike."""
+        return self.finite and late(self.as_set) > 0.5 * self.as_set[0] and pstdev(_last_third(self.as_set)) < 0.01
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether the loss ended about where it began, or higher, or nowhere."""
+        return self.collapsed or not late(self.as_set) < 0.85 * self.as_set[0]
+
+
+def late(losses: list[float]) -> float:
+    """The mean of the last third."""
+    return fmean(_last_third(losses))
+
+
+def _last_third(losses: list[float]) -> list[float]:
+    return losses[-(len(losses) // 3) :]
+
+
+def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: bool) -> Race | None:
+    """Let two copies learn from the pictures that were read; None for networks too large for that.
+
+    A schedule that warms up is followed in fast motion: the rate rises to its peak in the first half of the steps.
+
+    Args:
+        case: what was shown.
+        pretrained: the learner's parameters whose groups get a tenth of the rate in the second copy.
+        to_the_end: take all steps even where the loss falls at first, as few pictures are soon known by heart.
+
+    Raises:
+        CannotTell: if model, loss or optimizer raise; other checks report that.
+    """
+    runner = _Runner(case, {id(parameter) for parameter in pretrained})
+    steps, pictures = runner.affordable
+    if steps < FEWEST_STEPS:
+        return None
+    try:
+        as_set = runner.losses(steps, pictures, divide_by=1, to_the_end=to_the_end)
+        a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, pictures, divide_by=10, to_the_end=to_the_end)
+    except Exception as error:  # reported by the checks of the model, the loss and the loader
+        raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
+    return Race(as_set, a_tenth, pictures, SMALLER if runner.smaller else 0)
+
+
+def _falls(losses: list[float], below: float) -> bool:
+    """Whether the loss never rose much and is now below a share of the first."""
+    windows = [fmean(losses[i : i + WINDOW]) for i in range(0, len(losses) - WINDOW + 1, WINDOW)]
+    return bool(windows) and max(windows) < CALM * losses[0] and windows[-1] < below * losses[0]
+
+
+@dataclass
+class _Runner:
+    case: Case
+    pretrained: set[int]
+
+    @cached_property
+    def smaller(self) -> bool:
+        """Whether the network is so large that smaller pictures must do, and takes them."""
+        pictures = self.case.batch[0]
+        if self.case.trace.multiplications < 1e8 or pictures.ndim != 4 or min(pictures.shape[-2:]) <= SMALLER:
+            return False
+        try:
+            twin = ready_to_learn(self.case)[0]
+            with torch.no_grad():
+                self.case.run(twin, interpolate(pictures[:2], SMALLER))
+        except Exception:  # vision transformers take one size alone
+            return False
+        return True
+
+    @property
+    def affordable(self) -> tuple[int, int]:
+        """How many steps, and pictures in each."""
+        work = self.case.trace.multiplications
+        if self.smaller:
+            height, width = self.case.batch[0].shape[-2:]
+            work *= SMALLER**2 / (height * width)
+        batch = len(self.case.reading.batches[0][1])
+        most = min(batch, max(FEWEST, batch // 2), MOST)
+        for pictures in (most, FEWEST, FEWEST // 2):
+            steps = min(STEPS, int(AFFORDABLE / max(1.0, work * pictures)))
+            if steps >= FEWEST_STEPS:
+                break
+        return steps, pictures
+
+    def losses(self, steps: int, count: int, divide_by: float, to_the_end: bool) -> list[float]:
+        """Train one copy, until the loss is no number or has plainly fallen."""
+        case, ramp = self.case, warms_up(self.case)
+        twin, optimizer, criterion = ready_to_learn(case)
+        twin.zero_grad()
+        pictures, labels = case.whole_reading
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).repeat(steps)
+        slow = [any(id(p) in self.pretrained for p in group["params"]) for group in case.optimizer.param_groups]
+        losses: list[float] = []
+        for step in range(steps):
+            share = min(1.0, 2 * (step + 1) / steps) if ramp else 1.0
+            for group, peak, divided in zip(optimizer.param_groups, peak_rates(case), slow, strict=True):
+                set_rate(group, peak * share / (divide_by if divided else 1))
+            chosen = order[step * count : (step + 1) * count].to(labels.device)
+            few = pictures[chosen]
+            few = interpolate(few, SMALLER, mode="bilinear", antialias=True) if self.smaller else few
+
+            def closure(few: torch.Tensor = few, chosen: torch.Tensor = chosen) -> torch.Tensor:
+                optimizer.zero_grad()
+                loss = case.loss(criterion, case.run(twin, few), labels[chosen])
+                loss.backward()
+                return loss
+
+            losses.append(float(optimizer.step(closure).detach()))
+            if not math.isfinite(losses[-1]) or (not to_the_end and _falls(losses, FALLEN)):
+                break
+        return losses
