@@ -28,7 +28,7 @@ OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
     "weights-not-loaded",
 )
 WORSE, MUCH_WORSE = 1.0, 2.5  # nats of loss above guessing, on pictures that the steps did not learn from
-HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.001  # share of a layer that one step changes
+HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.002  # share of a layer that one step changes
 
 
 @check("error", needs=("model", "optimizer", "train_loader"), unless=OTHER_CAUSES)
@@ -137,8 +137,8 @@ def _lost_race(case: Case, trial: Trial, layers: list[Layer], slower: Race) -> S
         "error" if slower.learned_nothing and not slower.size else "warning",
     )
     told = (
-        f" On copies, {len(slower.a_tenth)} steps with {slower.pictures} pictures each{size}: loss {ends[0]}; with a "
-        f"tenth of the rate {ends[1]}."
+        f" On copies, {len(slower.as_set)} steps with {slower.pictures} pictures each{size}: loss {ends[0]}; with a "
+        f"tenth of the rate {ends[1]} in {len(slower.a_tenth)} steps."
     )
     return replace(symptom, evidence=symptom.evidence + told)
 

@@ -15,11 +15,12 @@ from helpers.doctor.case import Case
 from helpers.doctor.findings import CannotTell
 from helpers.doctor.trial import peak_rates, ready_to_learn, set_rate, warms_up
 
-STEPS, FEWEST_STEPS = 30, 12
-FEWEST, MOST = 8, 12  # pictures in a step: half the learner's batch, since with fewer pictures a high rate shows sooner
+STEPS, FEWEST_STEPS = 24, 12
+FEWEST, MOST = 8, 10  # pictures in a step: half the learner's batch, since with fewer pictures a high rate shows sooner
 AFFORDABLE = 42e9  # multiplications in the forward passes of one copy
 SMALLER = 96  # pixels, for networks that need a tenth of a billion multiplications for a picture
-FALLEN, FALLING = 0.4, 0.5  # shares of the first loss: below one a copy need not go on, below the other all is well
+FALLEN, FALLING = 0.4, 0.75  # shares of the first loss: below one the race may end, below the other all is well
+ENOUGH = 0.7  # share of the first loss below which a tenth of the rate has shown that it does better
 CALM = 1.1  # times the first loss: as high as it may have been in between
 WINDOW = 6  # steps whose losses are averaged before they are compared with the first
 
@@ -94,8 +95,9 @@ def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: 
     if steps < FEWEST_STEPS:
         return None
     try:
-        as_set = runner.losses(steps, pictures, divide_by=1, to_the_end=to_the_end)
-        a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, pictures, divide_by=10, to_the_end=to_the_end)
+        as_set = runner.losses(steps, pictures, divide_by=1, stop_below=0.0 if to_the_end else FALLEN)
+        enough = min(ENOUGH, 1 - 2 * (1 - late(as_set) / max(as_set[0], 1e-9)))
+        a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, pictures, divide_by=10, stop_below=enough)
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
     return Race(as_set, a_tenth, pictures, SMALLER if runner.smaller else 0)
@@ -141,8 +143,8 @@ class _Runner:
                 break
         return steps, pictures
 
-    def losses(self, steps: int, count: int, divide_by: float, to_the_end: bool) -> list[float]:
-        """Train one copy, until the loss is no number or has plainly fallen."""
+    def losses(self, steps: int, count: int, divide_by: float, stop_below: float) -> list[float]:
+        """Train one copy, until the loss is no number or has fallen below a share of the first."""
         case, ramp = self.case, warms_up(self.case)
         twin, optimizer, criterion = ready_to_learn(case)
         twin.zero_grad()
@@ -165,6 +167,6 @@ class _Runner:
                 return loss
 
             losses.append(float(optimizer.step(closure).detach()))
-            if not math.isfinite(losses[-1]) or (not to_the_end and _falls(losses, FALLEN)):
+            if not math.isfinite(losses[-1]) or _falls(losses, stop_below):
                 break
         return losses
