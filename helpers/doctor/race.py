@@ -17,8 +17,8 @@ from helpers.doctor.trial import peak_rates, ready_to_learn, set_rate, warms_up
 
 STEPS, FEWEST_STEPS = 24, 12
 FEWEST, MOST = 8, 10  # pictures in a step: half the learner's batch, since with fewer pictures a high rate shows sooner
-AFFORDABLE = 42e9  # multiplications in the forward passes of one copy
-SMALLER = 96  # pixels, for networks that need a tenth of a billion multiplications for a picture
+AFFORDABLE = 20e9  # multiplications in the forward passes of one copy
+SMALLER = (96, 64)  # pixels, for networks that cannot afford all steps
 FALLEN, FALLING = 0.4, 0.75  # shares of the first loss: below one the race may end, below the other all is well
 ENOUGH = 0.7  # share of the first loss below which a tenth of the rate has shown that it does better
 CALM = 1.1  # times the first loss: as high as it may have been in between
@@ -100,7 +100,7 @@ def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: 
         a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, pictures, divide_by=10, stop_below=enough)
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return Race(as_set, a_tenth, pictures, SMALLER if runner.smaller else 0)
+    return Race(as_set, a_tenth, pictures, runner.size if runner.size < min(case.batch[0].shape[-2:]) else 0)
 
 
 def _falls(losses: list[float], below: float) -> bool:
@@ -115,33 +115,31 @@ class _Runner:
     pretrained: set[int]
 
     @cached_property
-    def smaller(self) -> bool:
-        """Whether the network is so large that smaller pictures must do, and takes them."""
-        pictures = self.case.batch[0]
-        if self.case.trace.multiplications < 1e8 or pictures.ndim != 4 or min(pictures.shape[-2:]) <= SMALLER:
-            return False
+    def size(self) -> int:
+        """Side of the pictures in pixels: their own, or a smaller one for a large network that takes such."""
+        own = min(self.case.batch[0].shape[-2:])
+        size = next((size for size in (own, *SMALLER) if size <= own and self._steps(MOST, size) == STEPS), SMALLER[-1])
         try:
-            twin = ready_to_learn(self.case)[0]
-            with torch.no_grad():
-                self.case.run(twin, interpolate(pictures[:2], SMALLER))
+            if size < own:
+                twin = ready_to_learn(self.case)[0]
+                with torch.no_grad():
+                    self.case.run(twin, interpolate(self.case.batch[0][:2], size))
         except Exception:  # vision transformers take one size alone
-            return False
-        return True
+            return own
+        return min(size, own)
 
     @property
     def affordable(self) -> tuple[int, int]:
         """How many steps, and pictures in each."""
-        work = self.case.trace.multiplications
-        if self.smaller:
-            height, width = self.case.batch[0].shape[-2:]
-            work *= SMALLER**2 / (height * width)
         batch = len(self.case.reading.batches[0][1])
         most = min(batch, max(FEWEST, batch // 2), MOST)
-        for pictures in (most, FEWEST, FEWEST // 2):
-            steps = min(STEPS, int(AFFORDABLE / max(1.0, work * pictures)))
-            if steps >= FEWEST_STEPS:
-                break
-        return steps, pictures
+        counts = [count for count in (most, FEWEST, FEWEST // 2) if self._steps(count, self.size) >= FEWEST_STEPS]
+        pictures = (counts or [most])[0]
+        return self._steps(pictures, self.size), pictures
+
+    def _steps(self, pictures: int, size: int) -> int:
+        share = size**2 / math.prod(self.case.batch[0].shape[-2:])
+        return min(STEPS, int(AFFORDABLE / max(1.0, share * pictures * self.case.trace.multiplications)))
 
     def losses(self, steps: int, count: int, divide_by: float, stop_below: float) -> list[float]:
         """Train one copy, until the loss is no number or has fallen below a share of the first."""
@@ -149,6 +147,7 @@ class _Runner:
         twin, optimizer, criterion = ready_to_learn(case)
         twin.zero_grad()
         pictures, labels = case.whole_reading
+        smaller = self.size < min(pictures.shape[-2:])
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).repeat(steps)
         slow = [any(id(p) in self.pretrained for p in group["params"]) for group in case.optimizer.param_groups]
         losses: list[float] = []
@@ -158,7 +157,7 @@ class _Runner:
                 set_rate(group, peak * share / (divide_by if divided else 1))
             chosen = order[step * count : (step + 1) * count].to(labels.device)
             few = pictures[chosen]
-            few = interpolate(few, SMALLER, mode="bilinear", antialias=True) if self.smaller else few
+            few = interpolate(few, self.size, mode="bilinear", antialias=True) if smaller else few
 
             def closure(few: torch.Tensor = few, chosen: torch.Tensor = chosen) -> torch.Tensor:
                 optimizer.zero_grad()
