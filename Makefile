@@ -67,7 +67,8 @@ ifeq ($(WORLD),real)
 		--output-dir "$$kept" $(shell grep -l 'world()' $(NOTEBOOKS) /dev/null)
 else
 	$(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False --NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor $(NOTEBOOKS)
+		--ExecutePreprocessor.store_widget_state=False \
+		--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor $(NOTEBOOKS)
 endif
 
 book: setup ## build the site in book/_build/html from the stored outputs

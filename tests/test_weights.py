@@ -1,5 +1,6 @@
+"""Weights in files: of every form that people have, and of none that is right."""
+
 import copy
-import hashlib
 import json
 
 import pytest
@@ -8,26 +9,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from helpers import HelpersError, HelpersWarning
+from helpers import HelpersError
 from helpers.data.recipes import Recipe
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
-from helpers.models.official import timm_state_dict, torchvision_state_dict
 from helpers.models.weights import load_into, read_recipe, read_state_dict
 
 
 @pytest.fixture(scope="module")
 def squeezenet():
     return load_backbone("squeezenet1_1", weights=None)
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """Every connection goes to a port at which nobody listens."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def same(one, other):
@@ -228,93 +219,3 @@ def test_auxiliary_classifiers_in_a_file_are_read_past(tmp_path):
     assert model.train()(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
     torch.save(model.state_dict(), tmp_path / "without.pth")
     assert same(load_backbone("googlenet", tmp_path / "without.pth").state_dict(), model.state_dict())
-
-
-def official_name(weights):
-    return weights.url.rpartition("/")[2]
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.fault
-def test_random_weights_under_an_official_name_are_not_loaded(tmp_path, squeezenet):
-    path = tmp_path / official_name(models.SqueezeNet1_1_Weights.DEFAULT)
-    torch.save(squeezenet.state_dict(), path)
-    with (
-        pytest.warns(HelpersWarning, match="is not what was published"),
-        pytest.raises(HelpersError, match="could not be fetched"),
-    ):
-        load_backbone("squeezenet1_1", root=tmp_path)
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.fault
-def test_without_a_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(HelpersError) as caught:
-        load_backbone("squeezenet1_1")
-    weights = models.SqueezeNet1_1_Weights.DEFAULT
-    assert weights.url in str(caught.value)
-    assert str(tmp_path / "hub" / "checkpoints" / official_name(weights)) in str(caught.value)
-
-
-def test_official_weights_are_found_in_the_folder_and_loaded(tmp_path, squeezenet):
-    """The hash is part of the name, so a file may be called by its own."""
-    unnamed = tmp_path / "weights.pth"
-    torch.save(squeezenet.state_dict(), unnamed)
-    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()
-    path = unnamed.rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
-    weights = models._api.Weights(f"https://example.org/{path.name}", None, {})
-    assert same(torchvision_state_dict(weights, tmp_path), squeezenet.state_dict())
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """The Hugging Face hub's cache folder with random weights for timm's `test_vit`."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    model = load_backbone("timm/test_vit", weights=None)
-    save_file(model.state_dict(), tmp_path / "weights")
-    folder = tmp_path / "models--timm--test_vit.r160_in1k"
-    for name in ("blobs", "refs", "snapshots/1"):
-        (folder / name).mkdir(parents=True)
-    digest = hashlib.sha256((tmp_path / "weights").read_bytes()).hexdigest()
-    blob = (tmp_path / "weights").rename(folder / "blobs" / digest)
-    (folder / "refs" / "main").write_text("1")
-    (folder / "snapshots" / "1" / "model.safetensors").symlink_to(blob)
-    return model, blob
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.fault
-def test_timm_weights_come_from_the_hub_s_cache_without_a_network(hub):
-    loaded = load_backbone("timm/test_vit")
-    assert same(loaded.state_dict(), hub[0].state_dict())
-    assert loaded.recipe == hub[0].recipe
-    assert "state_dict" not in loaded.pretrained_cfg
-
-
-@pytest.mark.fault
-def test_a_changed_file_in_the_hub_s_cache_is_refused(hub):
-    model, blob = hub
-    save_file({key: value + 1 for key, value in model.state_dict().items()}, blob)
-    with pytest.raises(HelpersError, match="is not what the hub gave; delete it"):
-        timm_state_dict("test_vit")
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.fault
-def test_timm_without_a_network_says_what_to_fetch(tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(HelpersError, match=r"model.safetensors by hand from .*timm/test_vit.r160_in1k"):
-        load_backbone("timm/test_vit")
-
-
-def test_timm_takes_a_local_file(tmp_path):
-    model = load_backbone("timm/test_vit", weights=None)
-    save_file(model.state_dict(), tmp_path / "vit.safetensors")
-    assert same(load_backbone("timm/test_vit", tmp_path / "vit.safetensors").state_dict(), model.state_dict())
-    with pytest.raises(HelpersError, match="does not fit ConvNeXt"):
-        load_backbone("timm/convnext_atto", tmp_path / "vit.safetensors")

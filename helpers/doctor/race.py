@@ -33,7 +33,7 @@ class Race:
         as_set: at the highest rates that are to come.
         a_tenth: with a tenth of them where pretrained layers learn; empty where `as_set` alone shows that all is well.
         pictures: in each step.
-        size: height of the pictures in pixels if they were made smaller, else 0.
+        size: side of the pictures in pixels if they were made smaller, else 0.
     """
 
     as_set: list[float]
@@ -100,7 +100,7 @@ def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: 
         a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, pictures, divide_by=10, stop_below=enough)
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return Race(as_set, a_tenth, pictures, runner.size if runner.size < min(case.batch[0].shape[-2:]) else 0)
+    return Race(as_set, a_tenth, pictures, runner.size if runner.smaller else 0)
 
 
 def _falls(losses: list[float], below: float) -> bool:
@@ -129,6 +129,11 @@ class _Runner:
         return min(size, own)
 
     @property
+    def smaller(self) -> bool:
+        """Whether the pictures are made smaller."""
+        return self.size < min(self.case.batch[0].shape[-2:])
+
+    @property
     def affordable(self) -> tuple[int, int]:
         """How many steps, and pictures in each."""
         batch = len(self.case.reading.batches[0][1])
@@ -143,21 +148,20 @@ class _Runner:
 
     def losses(self, steps: int, count: int, divide_by: float, stop_below: float) -> list[float]:
         """Train one copy, until the loss is no number or has fallen below a share of the first."""
-        case, ramp = self.case, warms_up(self.case)
+        case, ramp, peaks = self.case, warms_up(self.case), peak_rates(self.case)
         twin, optimizer, criterion = ready_to_learn(case)
         twin.zero_grad()
         pictures, labels = case.whole_reading
-        smaller = self.size < min(pictures.shape[-2:])
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).repeat(steps)
         slow = [any(id(p) in self.pretrained for p in group["params"]) for group in case.optimizer.param_groups]
         losses: list[float] = []
         for step in range(steps):
             share = min(1.0, 2 * (step + 1) / steps) if ramp else 1.0
-            for group, peak, divided in zip(optimizer.param_groups, peak_rates(case), slow, strict=True):
+            for group, peak, divided in zip(optimizer.param_groups, peaks, slow, strict=True):
                 set_rate(group, peak * share / (divide_by if divided else 1))
             chosen = order[step * count : (step + 1) * count].to(labels.device)
             few = pictures[chosen]
-            few = interpolate(few, self.size, mode="bilinear", antialias=True) if smaller else few
+            few = interpolate(few, self.size, mode="bilinear", antialias=True) if self.smaller else few
 
             def closure(few: torch.Tensor = few, chosen: torch.Tensor = chosen) -> torch.Tensor:
                 optimizer.zero_grad()
