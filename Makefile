@@ -25,7 +25,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab course test lint format notebooks book bench card museum clean
+.PHONY: help setup lab course test lint format notebooks book bench card mistakes clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -80,10 +80,10 @@ bench: $(BENCH)/.installed ## time this code and what people use today, side by 
 	$(BENCH)/bin/python -m benchmarks
 
 card: setup ## measure the embedded backbone again and write its model card
-	$(VENV)/bin/python -m helpers.pretraining.card
+	$(VENV)/bin/python -m data.workshop.card
 
-museum: setup ## measure again what each common mistake costs
-	$(VENV)/bin/python -m helpers.doctor.museum
+mistakes: setup ## measure again what each common mistake costs
+	$(VENV)/bin/python -m tests.mistakes
 
 clean: ## remove the environments and everything that can be made again
 	rm -rf $(VENV) $(BENCH) book/_build runs .pytest_cache .ruff_cache

@@ -58,7 +58,7 @@ def rows(folder: str) -> dict[str, Row]:
     memory = {"per item": ("memory.per_item", {})}
     for precision in PRECISIONS:
         memory[f"ours {precision}"] = ("ours.small_network", {"precision": precision})
-        memory[f"floor {precision}"] = ("floor.small_network", {"precision": precision, "pictures": 2000})
+        memory[f"floor {precision}"] = ("floor.small_network", {"precision": precision, "images": 2000})
     found["memory"] = Row("embedded backbone, 64 px, in memory", memory, ours)
     every = "import helpers; [getattr(helpers, name) for name in helpers.__all__]"
     imports = {
@@ -106,8 +106,8 @@ def measure(row: Row) -> dict[str, Any]:
     for name, result in results.items():
         if name == "tutorial" and row.title.startswith("feature"):
             result["seconds"] *= EPOCHS / MEASURED_EPOCHS
-            result["pictures"] *= EPOCHS // MEASURED_EPOCHS
-        result["a_second"] = result["pictures"] / result["seconds"]
+            result["images"] *= EPOCHS // MEASURED_EPOCHS
+        result["a_second"] = result["images"] / result["seconds"]
     print(f"\n{row.title}")
     best = max((results[name] for name in row.ours), key=lambda result: result["a_second"])
     for name, result in results.items():

@@ -16,25 +16,25 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-Recipe = tuple[str, Mapping[str, Any]]
+Preprocessing = tuple[str, Mapping[str, Any]]
 """A contender: `module.function` in this package, which makes the work, and its arguments."""
 
 
-def contest(contenders: Mapping[str, Recipe], repeats: int) -> dict[str, dict[str, float]]:
+def contest(contenders: Mapping[str, Preprocessing], repeats: int) -> dict[str, dict[str, float]]:
     """Time every contender `repeats` times after one turn to warm up.
 
     Args:
-        contenders: by name. The function returns the work: a callable that returns how many pictures it went through.
+        contenders: by name. The function returns the work: a callable that returns how many images it went through.
         repeats: how many timed turns each has; they take turns.
 
     Returns:
-        For each contender the median `seconds` of a turn, and `pictures`, the number of them in a turn.
+        For each contender the median `seconds` of a turn, and `images`, the number of them in a turn.
     """
     lines: dict[str, Connection] = {}
     turns: dict[str, list[tuple[float, int]]] = {name: [] for name in contenders}
     with contextlib.ExitStack() as processes:
-        for name, recipe in contenders.items():
-            lines[name] = processes.enter_context(_contender(recipe))
+        for name, preprocessing in contenders.items():
+            lines[name] = processes.enter_context(_contender(preprocessing))
             _answer(name, lines[name])
         for turn in range(repeats + 1):
             for name, line in lines.items():
@@ -43,17 +43,17 @@ def contest(contenders: Mapping[str, Recipe], repeats: int) -> dict[str, dict[st
                 if turn:
                     turns[name].append(result)
     return {
-        name: {"seconds": statistics.median(seconds for seconds, _ in results), "pictures": results[0][1]}
+        name: {"seconds": statistics.median(seconds for seconds, _ in results), "images": results[0][1]}
         for name, results in turns.items()
     }
 
 
 @contextlib.contextmanager
-def _contender(recipe: Recipe) -> Iterator[Connection]:
+def _contender(preprocessing: Preprocessing) -> Iterator[Connection]:
     """A process that waits for its turns; it ends with the contest, however that ends."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, recipe))
+    process = context.Process(target=_serve, args=(there, preprocessing))
     process.start()
     try:
         yield here
@@ -69,15 +69,15 @@ def _answer(name: str, line: Connection) -> Any:
     return answer
 
 
-def _serve(line: Connection, recipe: Recipe) -> None:
+def _serve(line: Connection, preprocessing: Preprocessing) -> None:
     """In the contender's process: make the work, then do one turn whenever asked."""
     try:
-        module, function = recipe[0].rsplit(".", 1)
-        work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**recipe[1])
+        module, function = preprocessing[0].rsplit(".", 1)
+        work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**preprocessing[1])
         line.send(None)
         while line.recv() == "go":
             start = time.perf_counter()
-            pictures = work()
-            line.send((time.perf_counter() - start, pictures))
+            images = work()
+            line.send((time.perf_counter() - start, images))
     except Exception:
         line.send(traceback.format_exc())

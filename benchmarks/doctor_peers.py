@@ -1,7 +1,7 @@
-"""The doctor's museum shown to the libraries that find parts of it: who finds which mistake.
+"""The doctor's mistakes shown to the libraries that find parts of it: who finds which mistake.
 
-A library finds an exhibit when it reports something about the wrong set-up that it does not report about the repaired
-twin. TorchFix reads source instead; it finds an exhibit when it reports anything about the code that builds it.
+A library finds a mistake when it reports something about the wrong set-up that it does not report about the repaired
+twin. TorchFix reads source instead; it finds a mistake when it reports anything about the code that builds it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from helpers import diagnose
-from helpers.doctor.museum import EXHIBITS, Exhibit, Setup
-from helpers.doctor.museum.small import small_world
+from tests.mistakes import MISTAKES, Mistake, Setup
+from tests.mistakes.small import small_world
 
 Says = Callable[[Setup], set[str]]
 
@@ -67,7 +67,7 @@ def torch_audit(setup: Setup) -> set[str]:
     return {finding.rule_id for finding in auditor.findings}
 
 
-TITLE = f"mistakes of the museum found, of {len(EXHIBITS)}"
+TITLE = f"mistakes of the mistakes found, of {len(MISTAKES)}"
 PEERS: dict[str, Says] = {
     "doctor": doctor,
     "torchtest2": torchtest2,
@@ -77,29 +77,29 @@ PEERS: dict[str, Says] = {
 
 
 def measure() -> dict[str, int]:
-    """Print a table of exhibits and libraries; returns how many each finds."""
+    """Print a table of mistakes and libraries; returns how many each finds."""
     warnings.simplefilter("ignore")
     columns = [*PEERS, "TorchFix"]
     counts = dict.fromkeys(columns, 0)
     print(f"\n{TITLE}")
-    print(f"{'finding':32} {'exhibit':40} " + " ".join(f"{name:>11}" for name in columns))
-    for exhibit in EXHIBITS:
-        room = exhibit.only[0] if exhibit.only else "resnet"
-        verdicts = {name: _finds(exhibit, room, says) for name, says in PEERS.items()}
-        verdicts["TorchFix"] = _torchfix(exhibit)
+    print(f"{'finding':32} {'mistake':40} " + " ".join(f"{name:>11}" for name in columns))
+    for mistake in MISTAKES:
+        room = mistake.only[0] if mistake.only else "resnet"
+        verdicts = {name: _finds(mistake, room, says) for name, says in PEERS.items()}
+        verdicts["TorchFix"] = _torchfix(mistake)
         for name, verdict in verdicts.items():
             counts[name] += verdict == "yes"
-        print(f"{exhibit.code:32} {exhibit.name:40} " + " ".join(f"{verdicts[name]:>11}" for name in columns))
-    print(f"{'found, of ' + str(len(EXHIBITS)):73} " + " ".join(f"{counts[name]:>11}" for name in columns))
+        print(f"{mistake.code:32} {mistake.name:40} " + " ".join(f"{verdicts[name]:>11}" for name in columns))
+    print(f"{'found, of ' + str(len(MISTAKES)):73} " + " ".join(f"{counts[name]:>11}" for name in columns))
     return counts
 
 
-def _finds(exhibit: Exhibit, room: str, says: Says) -> str:
+def _finds(mistake: Mistake, room: str, says: Says) -> str:
     """`yes`, `-`, or `raises` where the library itself stops on both the wrong and the right set-up."""
     reports = []
     for wrong in (True, False):
         torch.manual_seed(0)
-        setup = exhibit.build(small_world(room), wrong)
+        setup = mistake.build(small_world(room), wrong)
         setup.model = copy.deepcopy(setup.model) if setup.optimizer is None else setup.model
         setup.criterion = setup.criterion or nn.CrossEntropyLoss()
         try:
@@ -111,11 +111,11 @@ def _finds(exhibit: Exhibit, room: str, says: Says) -> str:
     return "yes" if reports[0] - reports[1] else "-"
 
 
-def _torchfix(exhibit: Exhibit) -> str:
-    """Whether TorchFix reports anything about an exhibit's source."""
+def _torchfix(mistake: Mistake) -> str:
+    """Whether TorchFix reports anything about a mistake's source."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "exhibit.py"
-        path.write_text("import torch\nfrom torch import nn\n\n" + textwrap.dedent(inspect.getsource(exhibit.build)))
+        path = Path(folder) / "mistake.py"
+        path.write_text("import torch\nfrom torch import nn\n\n" + textwrap.dedent(inspect.getsource(mistake.build)))
         command = [sys.executable, "-m", "flake8", "--isolated", "--select=TOR0,TOR1,TOR2", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "No module named" in done.stderr:

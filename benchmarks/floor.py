@@ -10,7 +10,7 @@ from torch import nn
 from benchmarks.photos import COUNTS
 from benchmarks.tutorial import network
 from helpers import load_backbone, replace_head
-from helpers.training.compute import autocast, tune_allocator
+from helpers.training.runs.precision import autocast, tune_allocator
 
 BATCH = 32
 CPU = torch.device("cpu")
@@ -38,12 +38,12 @@ def training(architecture: str, precision: str) -> Callable[[], int]:
     return _steps(network(architecture), 224, precision, TRAIN_PHOTOS)
 
 
-def small_network(precision: str, pictures: int) -> Callable[[], int]:
+def small_network(precision: str, count: int) -> Callable[[], int]:
     """The steps of one epoch of the embedded backbone over drawn flowers, 64 px."""
-    return _steps(replace_head(load_backbone(), 2), 64, precision, pictures)
+    return _steps(replace_head(load_backbone(), 2), 64, precision, count)
 
 
-def _steps(model: nn.Module, size: int, precision: str, pictures: int) -> Callable[[], int]:
+def _steps(model: nn.Module, size: int, precision: str, count: int) -> Callable[[], int]:
     tune_allocator()
     model = model.train().to(memory_format=torch.channels_last)
     images = torch.randn(BATCH, 3, size, size).to(memory_format=torch.channels_last)
@@ -51,7 +51,7 @@ def _steps(model: nn.Module, size: int, precision: str, pictures: int) -> Callab
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def epoch() -> int:
-        steps = round(pictures / BATCH)
+        steps = round(count / BATCH)
         for _ in range(steps):
             with autocast(precision, CPU):
                 loss = nn.functional.cross_entropy(model(images), labels)

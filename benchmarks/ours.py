@@ -12,19 +12,19 @@ from torchvision import models
 
 from benchmarks.tutorial import network
 from helpers import Phase, Task, fit, load_backbone, load_task, replace_head
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 
 
 def feature_extraction(folder: str, architecture: str, epochs: int, precision: str) -> Callable[[], int]:
     """From the photo files to a trained head, every time from an empty cache."""
-    recipe = Recipe.of(models.get_model_weights(architecture).DEFAULT)
+    preprocessing = Preprocessing.of(models.get_model_weights(architecture).DEFAULT)
 
     def work() -> int:
         cache = tempfile.mkdtemp()
         os.environ["HELPERS_CACHE"] = cache
         model = replace_head(network(architecture), 2)
         task = load_task(folder)
-        fit(model, task, [Phase("head", 1e-3, epochs)], recipe=recipe, precision=precision, verbose=False)
+        fit(model, task, [Phase("head", 1e-3, epochs)], preprocessing=preprocessing, precision=precision, verbose=False)
         shutil.rmtree(cache)
         return epochs * len(task.train)
 
@@ -33,20 +33,20 @@ def feature_extraction(folder: str, architecture: str, epochs: int, precision: s
 
 def fine_tuning(folder: str, architecture: str, precision: str) -> Callable[[], int]:
     """One training epoch; the first, untimed one also fills the cache of decoded photos."""
-    recipe = Recipe.of(models.get_model_weights(architecture).DEFAULT).with_size(224)
+    preprocessing = Preprocessing.of(models.get_model_weights(architecture).DEFAULT).with_size(224)
     model = replace_head(network(architecture), 2)
-    return _epochs(model, _mostly_training(load_task(folder)), recipe, precision, "standard")
+    return _epochs(model, _mostly_training(load_task(folder)), preprocessing, precision, "standard")
 
 
 def small_network(precision: str) -> Callable[[], int]:
     """One training epoch of the embedded backbone on drawn flowers."""
     task = _mostly_training(load_task("flowers", train_per_class=100))
     model = replace_head(load_backbone(), len(task.classes))
-    return _epochs(model, task, model.recipe, precision, "light")
+    return _epochs(model, task, model.preprocessing, precision, "light")
 
 
-def _epochs(model, task: Task, recipe: Recipe, precision: str, augment: str) -> Callable[[], int]:
-    options = {"recipe": recipe, "precision": precision, "augment": augment, "verbose": False}
+def _epochs(model, task: Task, preprocessing: Preprocessing, precision: str, augment: str) -> Callable[[], int]:
+    options = {"preprocessing": preprocessing, "precision": precision, "augment": augment, "verbose": False}
 
     def epoch() -> int:
         fit(model, task, [Phase("all", 1e-4, 1)], keep_best=False, **options)
@@ -56,7 +56,7 @@ def _epochs(model, task: Task, recipe: Recipe, precision: str, augment: str) -> 
 
 
 def _mostly_training(task: Task) -> Task:
-    """Validation takes part in every epoch of `fit`; the others are timed without it, so two pictures must do."""
+    """Validation takes part in every epoch of `fit`; the others are timed without it, so two images must do."""
     val = task.val
     images = None if val.images is None else val.images[:2]
     files = None if val.files is None else val.files[:2]

@@ -70,7 +70,7 @@ def lightning(folder: str, architecture: str) -> Callable[[], int]:
 
 
 def fastai(folder: str, architecture: str) -> Callable[[], int]:
-    """One training epoch of `vision_learner`, with its default picture size and augmentation for 224 px."""
+    """One training epoch of `vision_learner`, with its default image size and augmentation for 224 px."""
     from fastai.callback.core import Callback, CancelValidException
     from fastai.vision.all import ImageDataLoaders, Learner, Resize, accuracy, aug_transforms, vision_learner
     from fastai.vision.learner import create_vision_model

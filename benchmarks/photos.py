@@ -32,7 +32,7 @@ def _link_real(folder: Path) -> None:
 
 
 def _generate(folder: Path) -> None:
-    """Smooth random pictures: their JPEGs are about as large as photos' and take as long to decode."""
+    """Smooth random images: their JPEGs are about as large as photos' and take as long to decode."""
     generator = np.random.default_rng(0)
     for split, classes in COUNTS.items():
         for name, count in classes.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers.drawn import flowers
+from drawn import flowers
 
 TARGET = Path(__file__).parent / "_static" / "flowers.webp"
 COLUMNS, SIZE, GAP = 10, 96, 4
@@ -13,12 +13,12 @@ COLUMNS, SIZE, GAP = 10, 96, 4
 def main() -> None:
     """Draw two rows of ten, on a transparent ground."""
     species = range(20)  # as many as the task has
-    pictures = flowers.draw(species, size=SIZE, seed=3).permute(0, 2, 3, 1).numpy()
+    images = flowers.draw(species, size=SIZE, seed=3).permute(0, 2, 3, 1).numpy()
     rows = -(-len(species) // COLUMNS)
     sheet = Image.new("RGBA", (COLUMNS * (SIZE + GAP) - GAP, rows * (SIZE + GAP) - GAP))
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         row, column = divmod(number, COLUMNS)
-        sheet.paste(Image.fromarray(picture), (column * (SIZE + GAP), row * (SIZE + GAP)))
+        sheet.paste(Image.fromarray(image), (column * (SIZE + GAP), row * (SIZE + GAP)))
     sheet.save(TARGET, quality=86, method=6)
 
 

@@ -12,25 +12,25 @@ from typing import Any
 from helpers.errors import HelpersError, HelpersWarning
 
 _HOMES = {
-    "data.loaders": ("make_loaders",),
-    "data.recipes": ("Recipe",),
-    "data.load": ("load_task",),
-    "data.tasks": ("Split", "Task"),
-    "doctor": ("diagnose",),
-    "models.backbones": ("load_backbone",),
-    "models.heads": ("replace_head",),
-    "models.prediction": ("predict",),
-    "models.saved_models": ("load_model",),
-    "models.stages": ("freeze", "head", "parameter_groups", "set_trainable", "stages", "unfreeze"),
-    "teaching.claims": ("ClaimError", "claim"),
-    "teaching.exercises": ("check", "hint"),
-    "teaching.measure": ("compare", "interval", "over_seeds"),
-    "teaching.plots": ("show",),
-    "teaching.quiz": ("quiz",),
-    "teaching.world": ("world",),
-    "training.evaluation": ("evaluate",),
-    "training.fit": ("fit",),
-    "training.strategies": ("STRATEGIES", "Phase", "make_strategy"),
+    "helpers.data.loaders": ("make_loaders",),
+    "helpers.data.preprocessing": ("Preprocessing",),
+    "helpers.data.load": ("load_task",),
+    "helpers.data.tasks": ("Split", "Task"),
+    "transfer_doctor": ("diagnose",),
+    "helpers.models.backbones": ("load_backbone",),
+    "helpers.models.heads": ("replace_head",),
+    "helpers.models.prediction": ("predict",),
+    "helpers.models.saved_models": ("load_model",),
+    "helpers.models.stages": ("freeze", "head", "parameter_groups", "set_trainable", "stages", "unfreeze"),
+    "helpers.lessons.claims": ("ClaimError", "claim"),
+    "helpers.lessons.exercises": ("check", "hint"),
+    "helpers.measure": ("compare", "interval", "over_seeds"),
+    "helpers.lessons.plots": ("show",),
+    "helpers.lessons.quiz": ("quiz",),
+    "helpers.lessons.world": ("world",),
+    "helpers.training.evaluation": ("evaluate",),
+    "helpers.training.fit": ("fit",),
+    "helpers.training.strategies": ("STRATEGIES", "Phase", "make_strategy"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -40,7 +40,7 @@ __all__ = ["HelpersError", "HelpersWarning", *sorted(_HOME_OF)]
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'helpers' has no attribute {name!r}")
-    value = getattr(import_module(f"helpers.{_HOME_OF[name]}"), name)
+    value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
 

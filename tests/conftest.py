@@ -80,7 +80,7 @@ def refused(command) -> Callable[..., str]:
 
 @pytest.fixture
 def photo_folder(tmp_path) -> Callable[..., Path]:
-    """Makes a folder with train and val folders of class folders: noise whose colour tells the class."""
+    """Makes a folder with train and val folders of class folders: noise whose color tells the class."""
 
     def make(name: str = "photos", classes: tuple[str, ...] = ("blue", "red"), count: int = 6) -> Path:
         folder = tmp_path / name

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision import models
 
 from helpers import HelpersError
-from helpers.data.recipes import IMAGENET, Recipe
+from helpers.data.preprocessing import IMAGENET, Preprocessing
 from helpers.files import sha256, write_json
 from helpers.models import embedded
 from helpers.models.backbones import load_backbone
@@ -44,7 +44,7 @@ def test_a_new_head_gives_a_score_for_each_class_and_replaces_nothing_else(name,
     assert scores.shape == (2, 2)
     last = set(stages(model)[-1].parameters)
     assert changed_keys(before, model.state_dict()) <= last
-    assert model.recipe.image_size >= 160
+    assert model.preprocessing.image_size >= 160
     assert model.backbone_name == name
 
 
@@ -110,10 +110,10 @@ def test_a_network_whose_last_layer_is_no_layer_to_replace_is_refused():
         replace_head(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), 2)
 
 
-def test_recipes_are_those_of_torchvision():
-    assert Recipe.of(models.ResNet18_Weights.IMAGENET1K_V1) == IMAGENET
+def test_preprocessing_are_those_of_torchvision():
+    assert Preprocessing.of(models.ResNet18_Weights.IMAGENET1K_V1) == IMAGENET
     assert (IMAGENET.image_size, IMAGENET.resize_size, IMAGENET.interpolation) == (224, 256, "bilinear")
-    swin = Recipe.of(models.Swin_V2_T_Weights.DEFAULT)
+    swin = Preprocessing.of(models.Swin_V2_T_Weights.DEFAULT)
     preset = models.Swin_V2_T_Weights.DEFAULT.transforms()
     assert (swin.image_size, swin.resize_size) == (preset.crop_size[0], preset.resize_size[0])
     assert swin.interpolation == "bicubic"
@@ -122,13 +122,13 @@ def test_recipes_are_those_of_torchvision():
 def test_a_vision_transformer_is_built_for_the_size_of_its_weights():
     with NO_STORAGE:
         model = load_backbone("vit_h_14", weights=None)
-    assert model.image_size == model.recipe.image_size == 518
+    assert model.image_size == model.preprocessing.image_size == 518
 
 
-def test_recipes_are_those_of_timm():
+def test_preprocessing_are_those_of_timm():
     with NO_STORAGE:
-        recipe = load_backbone("timm/vit_tiny_patch16_224", weights=None).recipe
-    assert recipe == Recipe((0.5,) * 3, (0.5,) * 3, 224, 248, "bicubic")
+        preprocessing = load_backbone("timm/vit_tiny_patch16_224", weights=None).preprocessing
+    assert preprocessing == Preprocessing((0.5,) * 3, (0.5,) * 3, 224, 248, "bicubic")
 
 
 def test_another_size_keeps_the_share_that_is_cropped():
@@ -138,12 +138,12 @@ def test_another_size_keeps_the_share_that_is_cropped():
         IMAGENET.with_size(0)
 
 
-def test_a_recipe_survives_json_s_types_and_a_broken_one_is_refused():
-    assert Recipe.from_dict(IMAGENET.to_dict()) == IMAGENET
+def test_a_preprocessing_survives_json_s_types_and_a_broken_one_is_refused():
+    assert Preprocessing.from_dict(IMAGENET.to_dict()) == IMAGENET
     with pytest.raises(HelpersError, match="needs mean, std"):
-        Recipe.from_dict({"mean": [0.5] * 3})
+        Preprocessing.from_dict({"mean": [0.5] * 3})
     with pytest.raises(HelpersError, match="needs mean, std"):
-        Recipe.from_dict({**IMAGENET.to_dict(), "crop": 3})
+        Preprocessing.from_dict({**IMAGENET.to_dict(), "crop": 3})
 
 
 @pytest.mark.parametrize(
@@ -168,19 +168,19 @@ def test_unknown_weights_are_answered_with_those_there_are():
 
 
 def test_weights_none_may_be_spelled_out():
-    assert load_backbone("squeezenet1_1", weights="none").recipe == IMAGENET
+    assert load_backbone("squeezenet1_1", weights="none").preprocessing == IMAGENET
 
 
-def test_the_embedded_backbone_is_a_small_resnet_with_its_own_recipe():
+def test_the_embedded_backbone_is_a_small_resnet_with_its_own_preprocessing():
     model = load_backbone()
     assert [stage.name for stage in stages(model)] == ["stem", "layer1", "layer2", "layer3", "layer4", "fc"]
     assert sum(p.numel() for p in model.parameters()) <= 3_200_000
-    assert model.recipe == embedded.RECIPE
+    assert model.preprocessing == embedded.PREPROCESSING
     assert model.backbone_name == "embedded"
     twin, random = load_backbone("embedded"), load_backbone("embedded", weights=None)
     assert torch.equal(model.layer4[0].conv1.weight, twin.layer4[0].conv1.weight)
     assert not torch.equal(model.layer4[0].conv1.weight, random.layer4[0].conv1.weight)
-    assert random.recipe == model.recipe
+    assert random.preprocessing == model.preprocessing
 
 
 def test_embedded_weights_that_their_card_does_not_describe_are_refused(tmp_path, monkeypatch):
@@ -196,12 +196,12 @@ def test_embedded_weights_that_their_card_does_not_describe_are_refused(tmp_path
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2-coral.pth", "squeezenet1_1-caffe.pth"])
-def test_real_weights_from_a_file_take_the_architecture_s_recipe(name):
+def test_real_weights_from_a_file_take_the_architecture_s_preprocessing(name):
     path = REAL_WEIGHTS / name
     if not path.is_file():
         pytest.skip(f"{path} is not here")
     model = load_backbone(name.partition("-")[0], weights=path).eval()
-    assert model.recipe == IMAGENET
+    assert model.preprocessing == IMAGENET
     with torch.inference_mode():
         assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
     stored = torch.load(path, weights_only=True)

@@ -100,8 +100,8 @@ def test_draw_writes_equal_folders_for_equal_seeds(tmp_path, command) -> None:
     assert contents["a"] == contents["b"] != contents["c"]
     assert len(contents["a"]) == 21
     first = next((tmp_path / "a").glob("*/*.png"))
-    with Image.open(first) as picture:
-        assert picture.size == (24, 24)
+    with Image.open(first) as image:
+        assert image.size == (24, 24)
 
 
 def test_the_doctor_looks_at_a_run(trained, command) -> None:

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from helpers import HelpersError, diagnose
-from helpers.doctor import guard
-from helpers.doctor.catalogue import CHECKS
-from helpers.doctor.museum import EXHIBITS
-from helpers.doctor.museum.small import CLASSES, photos, small_world
-from helpers.doctor.report import Diagnosis
+from tests.mistakes import MISTAKES
+from tests.mistakes.small import CLASSES, photos, small_world
+from transfer_doctor import guard
+from transfer_doctor.catalogue import CHECKS
+from transfer_doctor.report import Diagnosis
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,13 @@ def world():
     return small_world("resnet")
 
 
-def exhibit(name):
-    return next(exhibit for exhibit in EXHIBITS if exhibit.name == name)
+def mistake(name):
+    return next(mistake for mistake in MISTAKES if mistake.name == name)
 
 
 @pytest.fixture(scope="module")
 def unreplaced(world):
-    return exhibit("head_never_replaced").build(world, True)
+    return mistake("head_never_replaced").build(world, True)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_text_html_and_json_say_the_same(diagnosis):
 
 
 def test_html_escapes_what_comes_from_the_objects(world):
-    shown = exhibit("names_shuffled").build(world, True).shown()
+    shown = mistake("names_shuffled").build(world, True).shown()
     shown["classes"] = ["<script>", *CLASSES[1:]]
     shown["train_loader"].dataset.classes = [*CLASSES[1:], "<script>"]
     page = diagnose(**shown)._repr_html_()
@@ -69,8 +69,8 @@ def test_html_escapes_what_comes_from_the_objects(world):
 
 
 def test_findings_come_sorted_by_severity(world):
-    shown = exhibit("head_never_replaced").build(world, True).shown()
-    shown["train_loader"] = exhibit("no_augmentation").build(world, True).train_loader
+    shown = mistake("head_never_replaced").build(world, True).shown()
+    shown["train_loader"] = mistake("no_augmentation").build(world, True).train_loader
     severities = [finding.severity for finding in diagnose(**shown).findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert {"error", "note"} <= set(severities)
@@ -86,10 +86,10 @@ def test_raise_on(diagnosis):
 
 
 def test_guard_stops_an_error_and_lets_a_warning_pass(world):
-    bad = exhibit("head_left_frozen").build(world, True)
+    bad = mistake("head_left_frozen").build(world, True)
     with pytest.raises(HelpersError, match="head-frozen"):
         guard(bad.model, bad.optimizer, bad.train_loader, bad.val_loader)
-    mild = exhibit("shuffle_forgotten").build(world, True)
+    mild = mistake("shuffle_forgotten").build(world, True)
     guard(mild.model, mild.optimizer, mild.train_loader, mild.val_loader, criterion=mild.criterion)
 
 
@@ -126,12 +126,12 @@ def test_a_loader_that_raises_is_a_finding(world):
     class Torn:
         def __iter__(self):
             yield photos(4, 0)[0].float() / 255, torch.arange(4)
-            raise OSError("picture 5 is truncated")
+            raise OSError("image 5 is truncated")
 
     diagnosis = diagnose(world.model().eval(), val_loader=Torn())
     found = {finding.code: finding for finding in diagnosis.findings}
-    assert "picture 5 is truncated" in found["loader-raises"].evidence
-    assert "not-normalised" in found
+    assert "image 5 is truncated" in found["loader-raises"].evidence
+    assert "not-normalized" in found
 
 
 def test_unknown_loss_and_outputs_do_not_crash(world):

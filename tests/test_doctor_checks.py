@@ -6,9 +6,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 from helpers import diagnose
-from helpers.doctor.museum import EXHIBITS
-from helpers.doctor.museum.small import CLASSES, small_world
-from helpers.doctor.pixels import measure
+from tests.mistakes import MISTAKES
+from tests.mistakes.small import CLASSES, small_world
+from transfer_doctor.pixels import measure
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def test_the_lattice_tells_mean_and_std():
 
 
 def test_frozen_resnet_of_the_tutorial_drifts_by_a_measured_share(world):
-    setup = next(each for each in EXHIBITS if each.name == "frozen_by_requires_grad_alone").build(world, True)
+    setup = next(each for each in MISTAKES if each.name == "frozen_by_requires_grad_alone").build(world, True)
     found = {finding.code: finding for finding in diagnose(**setup.shown()).findings}
     finding = found["frozen-batchnorm-drifts"]
-    assert "% of the distance between pictures" in finding.evidence
+    assert "% of the distance between images" in finding.evidence
     assert "20 frozen BatchNorm layers" in finding.verdict
 
 
@@ -93,8 +93,8 @@ class Table(torch.utils.data.Dataset):
         return len(self.paths)
 
     def __getitem__(self, index):
-        picture, label = self.folder[index]
-        return picture, self.change(label)
+        image, label = self.folder[index]
+        return image, self.change(label)
 
 
 def test_labels_read_in_shuffled_order_are_not_paired_with_files(world):
@@ -146,7 +146,7 @@ def test_an_activation_inside_forward(world, function):
     assert "activation-after-logits" in diagnosis.codes
 
 
-def test_weights_initialised_again_after_loading(world):
+def test_weights_initialized_again_after_loading(world):
     model = world.model()
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

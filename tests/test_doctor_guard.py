@@ -36,10 +36,12 @@ def test_a_mistake_is_refused_before_the_first_step(task):
 
 def test_loaders_of_another_preparation_are_refused(task):
     model = network(task)
-    plain = model.recipe.__class__((0.0,) * 3, (1.0,) * 3, model.recipe.image_size, model.recipe.resize_size)
+    plain = model.preprocessing.__class__(
+        (0.0,) * 3, (1.0,) * 3, model.preprocessing.image_size, model.preprocessing.resize_size
+    )
     loaders = make_loaders(task, plain)
-    with pytest.raises(HelpersError, match="not-normalised"):
-        fit(model, task, [Phase("all", 1e-3, 1)], recipe=model.recipe, loaders=loaders, verbose=False)
+    with pytest.raises(HelpersError, match="not-normalized"):
+        fit(model, task, [Phase("all", 1e-3, 1)], preprocessing=model.preprocessing, loaders=loaders, verbose=False)
 
 
 def test_a_run_is_the_same_with_and_without(task):

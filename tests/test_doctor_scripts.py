@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from helpers import diagnose, load_backbone, load_task, make_loaders, replace_head
-from helpers.doctor.catalogue import CHECKS
-from helpers.doctor.museum.small import CLASSES, small_world
+from tests.mistakes.small import CLASSES, small_world
+from transfer_doctor.catalogue import CHECKS
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_scores_are_found_in_whatever_a_model_returns(world, wrapping):
 
 
 class Pairs(Dataset):
-    """Two pictures, and whether they are of one class."""
+    """Two images, and whether they are of one class."""
 
     def __init__(self, dataset):
         self.dataset = dataset
@@ -97,7 +97,7 @@ def test_a_siamese_network_classifies_nothing(world):
 
 
 class Named(Dataset):
-    """The file's name beside picture and label, wherever `order` puts it."""
+    """The file's name beside image and label, wherever `order` puts it."""
 
     def __init__(self, dataset, order):
         self.dataset, self.order = dataset, order
@@ -126,7 +126,7 @@ def test_classes_as_a_number_or_a_mapping(world, classes):
 
 def test_a_name_of_timm_with_a_dot_is_no_file(world):
     model = world.model()
-    model.recipe = None
+    model.preprocessing = None
     codes = show(world, model, weights="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k").codes
     assert "other-statistics" in codes
 
@@ -134,13 +134,13 @@ def test_a_name_of_timm_with_a_dot_is_no_file(world):
 def test_a_misplaced_head_is_found_without_knowing_the_classes(world):
     class Untold(Dataset):
         def __init__(self, dataset):
-            self.pictures_and_labels = dataset
+            self.images_and_labels = dataset
 
         def __len__(self):
             return 10**5
 
         def __getitem__(self, index):
-            return self.pictures_and_labels[index % 48]
+            return self.images_and_labels[index % 48]
 
     model = world.model(head=False)
     model.classifier = nn.Linear(256, 7)
@@ -163,7 +163,7 @@ def test_momentum_counts_when_a_rate_is_judged(rate, found):
     """Fine-tuned for twelve epochs, this network ends at 85, 84 and 59 % of the test flowers."""
     task = load_task("flowers").few(10)
     model = replace_head(load_backbone("embedded"), len(task.classes)).train()
-    loaders = make_loaders(task, model.recipe, batch_size=20, augment="light")
+    loaders = make_loaders(task, model.preprocessing, batch_size=20, augment="light")
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
     diagnosis = diagnose(model, optimizer, loaders.train, loaders.val, criterion=nn.CrossEntropyLoss())
     assert [finding.code for finding in diagnosis.of("error") + diagnosis.of("warning")] == found, diagnosis
@@ -212,7 +212,7 @@ def test_the_stem_alone_learns_before_a_frozen_body(world):
 
     assert "freezing-wrong-layers" in show(world, learning("conv1", "bn1", "fc")).codes
     other = learning("conv1", "fc")
-    other.conv1 = nn.Conv2d(3, other.conv1.out_channels, 5, 2, 2, bias=False)  # new, as for pictures of other channels
+    other.conv1 = nn.Conv2d(3, other.conv1.out_channels, 5, 2, 2, bias=False)  # new, as for images of other channels
     assert "freezing-wrong-layers" not in show(world, other).codes
 
 

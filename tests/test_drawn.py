@@ -1,4 +1,4 @@
-"""Drawn flowers and slides: the same everywhere, one by one or together, at any size; hard for colour alone."""
+"""Drawn flowers and slides: the same everywhere, one by one or together, at any size; hard for color alone."""
 
 import hashlib
 import re
@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 
-from helpers.drawn import flowers, slides
-from helpers.drawn.sheets import contact_sheet, save_sheets, write_folder
-from helpers.drawn.species import TABLE
+from drawn import flowers, slides
+from drawn.contact_sheets import contact_sheet, save_sheets, write_folder
+from drawn.species import TABLE
 from helpers.errors import HelpersError
 
 SHEET = Path(__file__).parents[1] / "data" / "README.md"
@@ -26,15 +26,15 @@ SETS = pytest.mark.parametrize(
 
 @SETS
 def test_shape_type_and_range(draw, classes):
-    pictures = draw(range(classes), 48, seed=2)
-    assert pictures.shape == (classes, 3, 48, 48)
-    assert pictures.dtype == torch.uint8
-    assert (pictures.float().std((2, 3)) > 3).all(), "a picture is all but empty"
-    assert (pictures.float().mean((1, 2, 3)) > 15).all()
+    images = draw(range(classes), 48, seed=2)
+    assert images.shape == (classes, 3, 48, 48)
+    assert images.dtype == torch.uint8
+    assert (images.float().std((2, 3)) > 3).all(), "an image is all but empty"
+    assert (images.float().mean((1, 2, 3)) > 15).all()
 
 
 @SETS
-def test_a_picture_does_not_depend_on_its_batch(draw, classes):
+def test_a_image_does_not_depend_on_its_batch(draw, classes):
     together = draw([i % classes for i in range(11)], 32, seed=5)
     for i in (0, 4, 10):
         other = [(i + j + 1) % classes for j in range(i)] + [i % classes]
@@ -43,7 +43,7 @@ def test_a_picture_does_not_depend_on_its_batch(draw, classes):
 
 
 @SETS
-def test_label_place_and_seed_each_change_the_picture(draw, classes):
+def test_label_place_and_seed_each_change_the_image(draw, classes):
     first, second = draw([1, 1], 32, seed=0)
     assert not torch.equal(first, second)
     assert not torch.equal(draw([0], 32, seed=0)[0], first)
@@ -58,14 +58,14 @@ def test_label_place_and_seed_each_change_the_picture(draw, classes):
     ],
     ids=["flowers", "slides"],
 )
-def test_pictures_are_the_published_ones(draw, expected):
+def test_images_are_the_published_ones(draw, expected):
     """Every figure of the course was measured on these bytes: a change here makes all of them void."""
-    pictures = draw([0, 1, 2, 3] * 3, 64, seed=2026).numpy()
-    assert hashlib.sha256(pictures.tobytes()).hexdigest()[:16] == expected
+    images = draw([0, 1, 2, 3] * 3, 64, seed=2026).numpy()
+    assert hashlib.sha256(images.tobytes()).hexdigest()[:16] == expected
 
 
 @SETS
-def test_a_larger_picture_shows_the_same(draw, classes):
+def test_a_larger_image_shows_the_same(draw, classes):
     labels = list(range(0, classes, max(1, classes // 6)))
     small = draw(labels, 64, seed=9).float()
     large = torch.nn.functional.avg_pool2d(draw(labels, 256, seed=9).float(), 4)
@@ -74,20 +74,20 @@ def test_a_larger_picture_shows_the_same(draw, classes):
     assert ((small - large).abs().mean((1, 2, 3)) < others / 4).all()
     sharp = draw(labels, 256, seed=9).float().diff(dim=3).abs().mean((1, 2, 3))
     stretched = torch.nn.functional.interpolate(small, 256, mode="bilinear").diff(dim=3).abs().mean((1, 2, 3))
-    assert (sharp > stretched).float().mean() > 0.8, "the larger picture holds no more detail"
+    assert (sharp > stretched).float().mean() > 0.8, "the larger image holds no more detail"
 
 
-def _histograms(pictures):
-    bins = (pictures.long() // 64) * torch.tensor([16, 4, 1])[:, None, None]
-    return np.stack([np.bincount(picture.sum(0).flatten(), minlength=64) for picture in bins]) / pictures[0, 0].numel()
+def _histograms(images):
+    bins = (images.long() // 64) * torch.tensor([16, 4, 1])[:, None, None]
+    return np.stack([np.bincount(image.sum(0).flatten(), minlength=64) for image in bins]) / images[0, 0].numel()
 
 
 @pytest.mark.parametrize(
     ("cue", "most"),
-    [(lambda pictures: pictures.float().mean((2, 3)).numpy(), 0.3), (_histograms, 0.5)],
-    ids=["mean colour", "colour histogram"],
+    [(lambda images: images.float().mean((2, 3)).numpy(), 0.3), (_histograms, 0.5)],
+    ids=["mean color", "color histogram"],
 )
-def test_colour_alone_does_not_tell_flowers_apart(cue, most):
+def test_color_alone_does_not_tell_flowers_apart(cue, most):
     labels = [i % 20 for i in range(200)]
     forest = RandomForestClassifier(100, random_state=0).fit(cue(flowers.draw(labels, 64, seed=1)), labels)
     assert 0.05 < forest.score(cue(flowers.draw(labels, 64, seed=2)), labels) < most
@@ -96,10 +96,10 @@ def test_colour_alone_does_not_tell_flowers_apart(cue, most):
 def test_no_single_property_names_a_species():
     for name, key in {
         "count": lambda species: species.count,
-        "colour": lambda species: species.colours[0],
+        "color": lambda species: species.colors[0],
         "outline": lambda species: (species.petal.notch, species.petal.teeth, species.petal.frill, species.petal.point),
         "pattern": lambda species: species.petal.mark,
-        "disc": lambda species: (species.disc, species.disc_colours),
+        "disc": lambda species: (species.disc, species.disc_colors),
         "layers": lambda species: species.layers,
         "leaf": lambda species: species.leaf,
     }.items():
@@ -112,10 +112,10 @@ def test_the_data_sheet_describes_every_class():
     rows = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \|$", SHEET.read_text(encoding="utf-8"), re.MULTILINE))
     assert set(rows) >= set(slides.CLASSES)
     for species in TABLE:
-        petals, _, colours = rows[species.name].split(" | ")
+        petals, _, colors = rows[species.name].split(" | ")
         assert petals.split(",")[0] == str(species.count)
         assert ("layers" in petals) == (species.layers > 1)
-        assert tuple(colours.split(", ")) == species.colours
+        assert tuple(colors.split(", ")) == species.colors
 
 
 @pytest.mark.parametrize("module", [flowers, slides])
@@ -138,25 +138,25 @@ def test_nothing_asked_nothing_drawn():
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("flowers", flowers.SPECIES), ("slides", slides.CLASSES)])
-def test_folder_holds_the_pictures_of_draw(tmp_path, kind, classes):
+def test_folder_holds_the_images_of_draw(tmp_path, kind, classes):
     count = len(classes) + 3
     names = write_folder(kind, tmp_path / "deep" / "set", count, size=16, seed=4)
     files = sorted((tmp_path / "deep" / "set").rglob("*.png"), key=lambda file: file.name)
     assert names == sorted(classes)
     assert [file.parent.name for file in files] == [classes[i % len(classes)] for i in range(count)]
     expected = {"flowers": flowers, "slides": slides}[kind].draw([i % len(classes) for i in range(count)], 16, seed=4)
-    for file, picture in zip(files, expected, strict=True):
-        assert np.array_equal(np.asarray(Image.open(file)), picture.permute(1, 2, 0).numpy())
+    for file, image in zip(files, expected, strict=True):
+        assert np.array_equal(np.asarray(Image.open(file)), image.permute(1, 2, 0).numpy())
     assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["set"]
 
 
-def test_folder_of_source_pictures(tmp_path):
+def test_folder_of_source_images(tmp_path):
     assert len(write_folder("source", tmp_path / "set", 3, size=16)) == 3
 
 
 def test_folder_in_parts_is_the_folder_at_once(tmp_path, monkeypatch):
     write_folder("slides", tmp_path / "once", 6, size=16)
-    monkeypatch.setattr("helpers.drawn.sheets._AT_ONCE", 0)
+    monkeypatch.setattr("drawn.contact_sheets._AT_ONCE", 0)
     write_folder("slides", tmp_path / "parts", 6, size=16)
     for file in (tmp_path / "once").rglob("*.png"):
         assert file.read_bytes() == (tmp_path / "parts" / file.relative_to(tmp_path / "once")).read_bytes()
@@ -205,10 +205,10 @@ def test_an_interrupted_folder_leaves_nothing(tmp_path, monkeypatch):
 
 def test_contact_sheets(tmp_path):
     sheet = contact_sheet("flowers", 16, columns=3, seed=1, rows=4)
-    picture = flowers.draw([0] * 3 + [6] * 3, 16, seed=1)[4].permute(1, 2, 0).numpy()
+    image = flowers.draw([0] * 3 + [6] * 3, 16, seed=1)[4].permute(1, 2, 0).numpy()
     left = sheet.width - 3 * 16
     assert sheet.size == (left + 48, 64)
-    assert np.array_equal(np.asarray(sheet)[16:32, left + 16 : left + 32], picture)
+    assert np.array_equal(np.asarray(sheet)[16:32, left + 16 : left + 32], image)
     with pytest.raises(HelpersError, match="rows=5"):
         contact_sheet("slides", rows=5)
     paths = save_sheets(tmp_path, size=16)

@@ -6,8 +6,8 @@ from torch import nn
 
 from helpers import check, hint, load_backbone, replace_head, set_trainable
 from helpers.errors import HelpersError
-from helpers.teaching.exercises import judge
-from helpers.teaching.exercises_01 import EXERCISES
+from helpers.lessons.exercises import judge
+from helpers.lessons.exercises_01 import EXERCISES
 
 
 def backbone(learning=("layer4", "fc"), classes=6):
@@ -41,7 +41,7 @@ RIGHT = {
 
 WRONG = {
     "01.1": [
-        ("stem", "edges and colours only"),
+        ("stem", "edges and colors only"),
         ("layer4", "old classes"),
         ("fc", "no stage with features"),
         ("layer 2", "no stage with features"),

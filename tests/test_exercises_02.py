@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from helpers import freeze, head, load_backbone, replace_head, set_trainable
-from helpers.teaching.exercises import hint, judge
-from helpers.teaching.exercises_02 import EXERCISES, last_stage, slides_accuracy
-from helpers.teaching.explain import stage_features
+from helpers.lessons.activations import stage_features
+from helpers.lessons.exercises import hint, judge
+from helpers.lessons.exercises_02 import EXERCISES, last_stage, slides_accuracy
 
 
 def keep_frozen(model: nn.Module) -> None:

@@ -143,7 +143,7 @@ def test_a_class_that_validation_lacks_shifts_no_other(command, photo_folder) ->
     assert outcome.json["val_accuracy"] == 1
 
 
-def test_fewer_pictures_than_asked_for(refused, photo_folder) -> None:
+def test_fewer_images_than_asked_for(refused, photo_folder) -> None:
     assert "1000" in refused("fit", photo_folder(), *SMALL, "--few", 1000)
 
 
@@ -359,7 +359,7 @@ def test_drawing_into_a_folder_that_holds_something(refused, tmp_path) -> None:
 
 
 def test_a_head_of_another_size_in_a_saved_model(own_run, refused, run) -> None:
-    from helpers.data.recipes import IMAGENET
+    from helpers.data.preprocessing import IMAGENET
     from helpers.models.saved_models import save_model
 
     network = replace_head(load_backbone("squeezenet1_1", None), 3)

@@ -13,12 +13,12 @@ import torch
 
 from helpers.errors import HelpersError
 from helpers.files import atomic_write
-from helpers.models.checkpoints import load_checkpoint, save_checkpoint
 from helpers.models.saved_models import load_model
+from helpers.models.weights_files.checkpoints import load_checkpoint, save_checkpoint
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")]
 
-# Long enough to be hit in the middle, short enough for a test: steps on 16 px pictures.
+# Long enough to be hit in the middle, short enough for a test: steps on 16 px images.
 TRAINING = ("--strategy", "gradual-unfreezing", "--epochs", 6, "--image-size", 16, "--batch-size", 2)
 
 
@@ -213,7 +213,7 @@ def test_no_room_for_stored_features(photos, command, refused, monkeypatch) -> N
 def test_killed_while_saving_over_and_over_the_file_is_always_whole(tmp_path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     code = (
-        "import sys, torch; from helpers.models.checkpoints import save_checkpoint\n"
+        "import sys, torch; from helpers.models.weights_files.checkpoints import save_checkpoint\n"
         "for n in range(10**6): save_checkpoint(sys.argv[1], {'a': torch.full((300_000,), n)}, {'n': n})"
     )
     seen = set()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers import load_task, make_loaders
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError, HelpersWarning
 
 REAL = "../shared/real/ants-bees"
@@ -157,11 +157,11 @@ def test_every_bad_file_is_named_in_one_warning_and_skipped(folder):
     reasons = {
         "cut.jpg": "cut off",
         "empty.png": "empty",
-        "text.jpg": "no picture",
+        "text.jpg": "no image",
         "gone.jpg": "a link to a file that is not there",
         "folder.jpg": "folder",
         "imageNotFound.gif": "stand-in",
-        "labels.csv": "no picture",
+        "labels.csv": "no image",
         "pipe.jpg": "neither a file nor a folder",
     }
     for name, reason in reasons.items():
@@ -183,8 +183,8 @@ def test_names_that_are_no_unicode(folder):
     (folder / "train/ants/0-0.jpg").rename(folder / "train/ants" / os.fsdecode(b"\xff\xfe.jpg"))
     task = quietly(folder)
     assert len(task.train) == 6
-    recipe = Recipe((0, 0, 0), (1, 1, 1), 16, 16)
-    assert len(next(iter(make_loaders(task, recipe, mode="memory").plain))[1]) == 6
+    preprocessing = Preprocessing((0, 0, 0), (1, 1, 1), 16, 16)
+    assert len(next(iter(make_loaders(task, preprocessing, mode="memory").plain))[1]) == 6
     assert task.fingerprint() == quietly(folder).fingerprint()
 
 
@@ -348,7 +348,7 @@ def test_photos_beside_the_class_folders_are_named(folder):
 
 
 @pytest.mark.fault
-def test_unlabelled_test_photos_are_not_used(folder):
+def test_unlabeled_test_photos_are_not_used(folder):
     four(folder)
     add(folder, "test")
     with pytest.warns(HelpersWarning, match="test holds no class folders"):

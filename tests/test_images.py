@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
-from helpers.data.images import read_photo
+from helpers.data.photos.decoding import read_photo
 from helpers.errors import HelpersError
 
 SIDE = 48
@@ -26,14 +26,14 @@ def scene():
     return Image.fromarray(pixels)
 
 
-def shown(picture):
-    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float()
+def shown(image):
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float()
 
 
-def assert_close(photo, picture, tolerance):
+def assert_close(photo, image, tolerance):
     assert photo.dtype == torch.uint8
-    assert photo.shape == shown(picture).shape
-    assert (photo.float() - shown(picture)).abs().mean() <= tolerance
+    assert photo.shape == shown(image).shape
+    assert (photo.float() - shown(image)).abs().mean() <= tolerance
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_modes_look_the_same(tmp_path, scene, mode):
     assert_close(read_photo(path), expected, 1)
 
 
-def test_grey_jpeg_has_three_equal_colours(tmp_path, scene):
+def test_gray_jpeg_has_three_equal_colors(tmp_path, scene):
     scene.convert("L").save(tmp_path / "a.jpg", quality=95)
     photo = read_photo(tmp_path / "a.jpg")
     assert_close(photo, scene.convert("L"), 3)
@@ -80,15 +80,15 @@ def test_adobe_cmyk_jpeg_is_not_inverted(tmp_path, scene):
 @pytest.mark.parametrize("kind", ["RGBA", "palette", "LA"])
 @pytest.mark.fault
 def test_transparent_parts_are_white(tmp_path, kind):
-    picture = Image.new("RGBA", (8, 8), (10, 20, 30, 255))
-    picture.paste((200, 0, 0, 0), (4, 0, 8, 8))
+    image = Image.new("RGBA", (8, 8), (10, 20, 30, 255))
+    image.paste((200, 0, 0, 0), (4, 0, 8, 8))
     if kind == "palette":
-        picture = Image.new("P", (8, 8), 0)
-        picture.putpalette([10, 20, 30, 200, 0, 0])
-        picture.paste(1, (4, 0, 8, 8))
-        picture.info["transparency"] = 1
-    picture = picture.convert("LA") if kind == "LA" else picture
-    picture.save(tmp_path / "a.png")
+        image = Image.new("P", (8, 8), 0)
+        image.putpalette([10, 20, 30, 200, 0, 0])
+        image.paste(1, (4, 0, 8, 8))
+        image.info["transparency"] = 1
+    image = image.convert("LA") if kind == "LA" else image
+    image.save(tmp_path / "a.png")
     photo = read_photo(tmp_path / "a.png")
     assert (photo[:, :, 4:] == 255).all()
     assert (photo[:, :, :4] < 40).all()
@@ -152,7 +152,7 @@ def test_large_photos_stand_upright_too(tmp_path, scene):
 
 
 @pytest.mark.fault
-def test_damaged_exif_does_not_hide_the_picture(tmp_path, scene):
+def test_damaged_exif_does_not_hide_the_image(tmp_path, scene):
     scene.save(tmp_path / "a.png", exif=b"Exif\x00\x00MM\x00*garbage that is no directory")
     assert_close(read_photo(tmp_path / "a.png"), scene, 0)
 
@@ -191,10 +191,10 @@ def test_cut_off_files_are_errors(tmp_path, ending):
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "empty"), (b"<html>404 Not Found</html>", "no picture"), (b"\xff\xd8\xff\xe0" + bytes(60), "")],
+    [(b"", "empty"), (b"<html>404 Not Found</html>", "no image"), (b"\xff\xd8\xff\xe0" + bytes(60), "")],
 )
 @pytest.mark.fault
-def test_files_that_are_no_pictures(tmp_path, content, why):
+def test_files_that_are_no_images(tmp_path, content, why):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(HelpersError, match=rf"a\.jpg.*{why}"):
         read_photo(tmp_path / "a.jpg")

@@ -1,4 +1,4 @@
-"""What every lesson must be: one pattern, executed whole, every picture in words, every exercise complete."""
+"""What every lesson must be: one pattern, executed whole, every image in words, every exercise complete."""
 
 import base64
 import json
@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from helpers.teaching.exercises import exercise
-from helpers.teaching.quiz import questions
+from helpers.lessons.exercises import exercise
+from helpers.lessons.quiz import questions
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb"))
@@ -77,7 +77,7 @@ def test_cells_are_short_and_portable(notebook) -> None:
         assert "/home/" not in cell.source
 
 
-def test_every_picture_has_words_and_is_small(notebook) -> None:
+def test_every_image_has_words_and_is_small(notebook) -> None:
     for cell in code(notebook):
         for output in cell.outputs:
             if png := output.get("data", {}).get("image/png"):
@@ -170,7 +170,7 @@ def executed(path, seeds=None):
 def test_feature_extraction_runs_on_real_photos(real, monkeypatch) -> None:
     monkeypatch.setenv("WORLD", "real")
     said = json.dumps(executed(ROOT / "notebooks" / "02_feature_extraction.ipynb"))
-    assert "2 classes, 244 pictures to learn from" in said
+    assert "2 classes, 244 images to learn from" in said
     assert "('ants', 'bees')" in said
 
 

@@ -1,4 +1,4 @@
-"""Loaders: the same pictures on every way to them, seeded, as the weights expect, and never half a cache."""
+"""Loaders: the same images on every way to them, seeded, as the weights expect, and never half a cache."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,13 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
 from helpers import HelpersError, Split, Task, load_task, make_loaders
-from helpers.data import picture_cache
+from helpers.data.photos import cache as image_cache
 from helpers.data.augment import PRESETS, Augment
 from helpers.data.loaders import batch_names, set_epoch
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersWarning
 
-RECIPE = Recipe((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), image_size=32, resize_size=36)
+PREPROCESSING = Preprocessing((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), image_size=32, resize_size=36)
 SHAPES = [(60, 40), (40, 60), (50, 50), (30, 44), (36, 36), (90, 37)]
 
 
@@ -52,8 +52,8 @@ def gather(loader):
     return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
 
 
-def test_batches_are_normalised_by_the_recipe(drawn):
-    plain = Recipe(RECIPE.mean, RECIPE.std, 32, 32)
+def test_batches_are_normalized_by_the_preprocessing(drawn):
+    plain = Preprocessing(PREPROCESSING.mean, PREPROCESSING.std, 32, 32)
     loaders = make_loaders(drawn, plain, batch_size=16)
     assert all(type(loader) is DataLoader for loader in (loaders.train, loaders.val, loaders.plain))
     assert loaders.test is None
@@ -76,7 +76,7 @@ def test_val_is_what_the_weights_own_transform_gives(tmp_path):
             coarse = np.random.default_rng([i, *place.encode()]).integers(0, 255, (9, 9, 3), np.uint8)
             Image.fromarray(coarse).resize(shape, Image.Resampling.BICUBIC).save(folder / f"{i}.jpg")
     task = load_task(tmp_path / "photos")
-    images, _ = gather(make_loaders(task, Recipe.of(ResNet18_Weights.DEFAULT)).val)
+    images, _ = gather(make_loaders(task, Preprocessing.of(ResNet18_Weights.DEFAULT)).val)
     for image, file in zip(images, task.val.files, strict=True):
         difference = (image - preset(Image.open(file))).abs()
         assert difference.max() * 0.225 * 255 <= 2.5
@@ -85,7 +85,7 @@ def test_val_is_what_the_weights_own_transform_gives(tmp_path):
 
 def test_training_order_is_a_function_of_seed_and_epoch(drawn):
     def labels(seed, epoch):
-        loader = make_loaders(drawn, RECIPE, seed=seed, batch_size=8).train
+        loader = make_loaders(drawn, PREPROCESSING, seed=seed, batch_size=8).train
         set_epoch(loader, epoch)
         return gather(loader)[1].tolist()
 
@@ -96,13 +96,13 @@ def test_training_order_is_a_function_of_seed_and_epoch(drawn):
 
 
 def test_a_single_batch_is_not_dropped(drawn):
-    loaders = make_loaders(drawn, RECIPE, batch_size=64)
+    loaders = make_loaders(drawn, PREPROCESSING, batch_size=64)
     assert len(gather(loaders.train)[1]) == 50
     assert len(gather(loaders.plain)[1]) == 50
 
 
 def test_batch_names_name_what_is_in_the_batch(photos):
-    loaders = make_loaders(photos, RECIPE, batch_size=5)
+    loaders = make_loaders(photos, PREPROCESSING, batch_size=5)
     for epoch in (0, 2):
         set_epoch(loaders.train, epoch)
         for step, (_, labels) in enumerate(loaders.train):
@@ -112,9 +112,9 @@ def test_batch_names_name_what_is_in_the_batch(photos):
 
 
 @pytest.mark.parametrize("augment", [None, *PRESETS, Augment((0.3, 1.0), brightness=0.4, contrast=0.3, saturation=0.5)])
-def test_memory_and_files_give_the_same_pictures(photos, augment):
+def test_memory_and_files_give_the_same_images(photos, augment):
     kept, read = (
-        make_loaders(photos, RECIPE, batch_size=4, augment=augment, mode=mode) for mode in ("memory", "files")
+        make_loaders(photos, PREPROCESSING, batch_size=4, augment=augment, mode=mode) for mode in ("memory", "files")
     )
     for epoch in range(2):
         for one, two in ((kept.train, read.train), (kept.val, read.val), (kept.plain, read.plain)):
@@ -124,9 +124,9 @@ def test_memory_and_files_give_the_same_pictures(photos, augment):
                 assert torch.equal(a, b)
 
 
-def test_workers_give_the_same_pictures(photos):
+def test_workers_give_the_same_images(photos):
     alone, helped = (
-        make_loaders(photos, RECIPE, batch_size=4, augment="standard", mode="files", workers=n) for n in (0, 1)
+        make_loaders(photos, PREPROCESSING, batch_size=4, augment="standard", mode="files", workers=n) for n in (0, 1)
     )
     for epoch in (1, 2):
         set_epoch(alone.train, epoch)
@@ -135,70 +135,70 @@ def test_workers_give_the_same_pictures(photos):
 
 
 @pytest.mark.parametrize("augment", [*PRESETS, v2.RandomResizedCrop(32, antialias=True)])
-def test_augmentation_depends_on_picture_seed_and_epoch_alone(drawn, augment):
-    def pictures(batch_size, epoch, seed=0):
-        loader = make_loaders(drawn, RECIPE, batch_size=batch_size, augment=augment, seed=seed).train
+def test_augmentation_depends_on_image_seed_and_epoch_alone(drawn, augment):
+    def images(batch_size, epoch, seed=0):
+        loader = make_loaders(drawn, PREPROCESSING, batch_size=batch_size, augment=augment, seed=seed).train
         set_epoch(loader, epoch)
         torch.rand(3)  # other random numbers do not matter
         return gather(loader)[0]
 
-    assert torch.equal(pictures(50, 1), pictures(10, 1))
-    assert not torch.equal(pictures(50, 1).sum(0), pictures(50, 2).sum(0))
-    assert not torch.equal(pictures(50, 1).sum(0), pictures(50, 1, seed=1).sum(0))
+    assert torch.equal(images(50, 1), images(10, 1))
+    assert not torch.equal(images(50, 1).sum(0), images(50, 2).sum(0))
+    assert not torch.equal(images(50, 1).sum(0), images(50, 1, seed=1).sum(0))
 
 
 def test_augmentation_leaves_the_random_state_alone(drawn):
-    loader = make_loaders(drawn, RECIPE, augment="strong").train
+    loader = make_loaders(drawn, PREPROCESSING, augment="strong").train
     state = torch.get_rng_state()
     loader.dataset.__getitems__([0, 1, 2])
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_crops_are_those_of_torchvision_on_average():
-    """A picture whose red is x and green is y tells where each crop was taken from."""
+    """An image whose red is x and green is y tells where each crop was taken from."""
     x, y = torch.meshgrid(torch.arange(64) * 4, torch.arange(64) * 4, indexing="xy")
-    picture = torch.stack([x, y, torch.zeros_like(x)]).to(torch.uint8)
-    split = Split(torch.arange(400) % 2, images=picture.expand(400, 3, 64, 64).clone())
+    image = torch.stack([x, y, torch.zeros_like(x)]).to(torch.uint8)
+    split = Split(torch.arange(400) % 2, images=image.expand(400, 3, 64, 64).clone())
     task = Task("ramp", ("a", "b"), split, split)
-    recipe = Recipe((0, 0, 0), (1, 1, 1), 32, 64)
-    ours = gather(make_loaders(task, recipe, augment=Augment(crop=(0.08, 1.0)), batch_size=400).train)[0]
+    preprocessing = Preprocessing((0, 0, 0), (1, 1, 1), 32, 64)
+    ours = gather(make_loaders(task, preprocessing, augment=Augment(crop=(0.08, 1.0)), batch_size=400).train)[0]
     torch.manual_seed(0)
-    theirs = torch.stack([v2.RandomResizedCrop(32, antialias=True)(picture) for _ in range(400)]) / 255
+    theirs = torch.stack([v2.RandomResizedCrop(32, antialias=True)(image) for _ in range(400)]) / 255
     for measure in (lambda p: p[:, 0].mean((1, 2)), lambda p: p[:, 0].amax((1, 2)) - p[:, 0].amin((1, 2))):
         a, b = measure(ours), measure(theirs)
         assert abs(a.mean() - b.mean()) < 4 * (a.var() / 400 + b.var() / 400).sqrt()
         assert abs(a.std() - b.std()) < 0.25 * b.std()
 
 
-def test_flip_mirrors_half_of_the_pictures(drawn):
-    recipe = Recipe((0, 0, 0), (1, 1, 1), 32, 32)
-    loader = make_loaders(drawn, recipe, batch_size=50, augment="flip").train
-    before = {bytes(picture.numpy()) for picture in drawn.train.images}
-    mirrored = {bytes(picture.flip(-1).contiguous().numpy()) for picture in drawn.train.images}
-    got = {bytes(picture.contiguous().numpy()) for picture in (gather(loader)[0] * 255).round().to(torch.uint8)}
+def test_flip_mirrors_half_of_the_images(drawn):
+    preprocessing = Preprocessing((0, 0, 0), (1, 1, 1), 32, 32)
+    loader = make_loaders(drawn, preprocessing, batch_size=50, augment="flip").train
+    before = {bytes(image.numpy()) for image in drawn.train.images}
+    mirrored = {bytes(image.flip(-1).contiguous().numpy()) for image in drawn.train.images}
+    got = {bytes(image.contiguous().numpy()) for image in (gather(loader)[0] * 255).round().to(torch.uint8)}
     assert got <= before | mirrored
     assert 10 < len(got & mirrored) < 40
 
 
-def test_erasing_greys_a_part(drawn):
-    loader = make_loaders(drawn, RECIPE, batch_size=50, augment=Augment(erase=1.0)).train
-    grey = (gather(loader)[0].abs() < 0.02).all(1).flatten(1).float().mean(1)
-    assert (grey > 0.01).all()
-    assert (grey < 0.4).all()
+def test_erasing_grays_a_part(drawn):
+    loader = make_loaders(drawn, PREPROCESSING, batch_size=50, augment=Augment(erase=1.0)).train
+    gray = (gather(loader)[0].abs() < 0.02).all(1).flatten(1).float().mean(1)
+    assert (gray > 0.01).all()
+    assert (gray < 0.4).all()
 
 
 def test_val_and_plain_are_never_augmented(drawn):
-    bare, strong = (make_loaders(drawn, RECIPE, augment=augment) for augment in (None, "strong"))
+    bare, strong = (make_loaders(drawn, PREPROCESSING, augment=augment) for augment in (None, "strong"))
     assert torch.equal(gather(bare.val)[0], gather(strong.val)[0])
     assert torch.equal(gather(bare.plain)[0], gather(strong.plain)[0])
 
 
 @pytest.mark.fault
-def test_a_transform_that_changes_its_picture_does_no_harm(photos):
-    def spoil(picture):
-        return picture.zero_()
+def test_a_transform_that_changes_its_image_does_no_harm(photos):
+    def spoil(image):
+        return image.zero_()
 
-    loaders = make_loaders(photos, RECIPE, augment=spoil, mode="memory")
+    loaders = make_loaders(photos, PREPROCESSING, augment=spoil, mode="memory")
     before = gather(loaders.plain)[0]
     gather(loaders.train)
     assert torch.equal(gather(loaders.plain)[0], before)
@@ -209,27 +209,27 @@ def test_a_transform_that_changes_its_picture_does_no_harm(photos):
     [
         (v2.RandomCrop(20), r"20, 20.*32 x 32"),
         (v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.1] * 3)]), "outside of"),
-        (lambda picture: None, "NoneType"),
+        (lambda image: None, "NoneType"),
     ],
 )
 @pytest.mark.fault
 def test_transforms_that_give_something_else(drawn, augment, message):
     with pytest.raises(HelpersError, match=message):
-        gather(make_loaders(drawn, RECIPE, augment=augment).train)
+        gather(make_loaders(drawn, PREPROCESSING, augment=augment).train)
 
 
 @pytest.mark.parametrize("options", [{"augment": "heavy"}, {"augment": 3}, {"mode": "ram"}, {"batch_size": 0}])
 @pytest.mark.fault
 def test_arguments_that_make_no_sense(drawn, options):
     with pytest.raises(HelpersError, match=str(next(iter(options.values())))):
-        make_loaders(drawn, RECIPE, **options)
+        make_loaders(drawn, PREPROCESSING, **options)
 
 
 @pytest.mark.parametrize("changed", [{"resize_size": 31}, {"interpolation": "lanczos"}])
 @pytest.mark.fault
-def test_recipes_that_cannot_be_followed(drawn, changed):
+def test_preprocessing_that_cannot_be_followed(drawn, changed):
     with pytest.raises(HelpersError, match=str(next(iter(changed.values())))):
-        make_loaders(drawn, replace(RECIPE, **changed))
+        make_loaders(drawn, replace(PREPROCESSING, **changed))
 
 
 @pytest.mark.parametrize("values", [{"crop": (0, 1)}, {"crop": (0.9, 0.5)}, {"ratio": (0, 1)}, {"flip": 50}])
@@ -240,33 +240,33 @@ def test_augmentations_that_make_no_sense(values):
 
 
 def test_photos_are_decoded_once(photos, tmp_path):
-    first = gather(make_loaders(photos, RECIPE).plain)[0]
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/pictures").glob("*.pictures")}
+    first = gather(make_loaders(photos, PREPROCESSING).plain)[0]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/images").glob("*.images")}
     assert len(kept) == 2
-    assert torch.equal(gather(make_loaders(photos, RECIPE).plain)[0], first)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/pictures").glob("*.pictures")} == kept
+    assert torch.equal(gather(make_loaders(photos, PREPROCESSING).plain)[0], first)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/images").glob("*.images")} == kept
 
 
 @pytest.mark.fault
 def test_a_changed_photo_is_decoded_again(photos):
-    before = gather(make_loaders(photos, RECIPE).plain)[0]
+    before = gather(make_loaders(photos, PREPROCESSING).plain)[0]
     Image.new("RGB", (60, 40), "white").save(photos.train.files[3])
-    after = gather(make_loaders(photos, RECIPE).plain)[0]
+    after = gather(make_loaders(photos, PREPROCESSING).plain)[0]
     assert [i for i in range(12) if not torch.equal(before[i], after[i])] == [3]
 
 
 @pytest.mark.parametrize("harm", ["flip a bit", "cut", "empty", "other file"])
 @pytest.mark.fault
 def test_a_damaged_cache_is_made_anew(photos, tmp_path, harm):
-    before = gather(make_loaders(photos, RECIPE).plain)[0]
-    for path in (tmp_path / "cache/pictures").glob("*.pictures"):
+    before = gather(make_loaders(photos, PREPROCESSING).plain)[0]
+    for path in (tmp_path / "cache/images").glob("*.images"):
         content = bytearray(path.read_bytes())
         if harm == "flip a bit":
             content[1000] ^= 4
         harmed = {"cut": content[:-100], "empty": b"", "other file": b"x" * len(content)}.get(harm, content)
         path.write_bytes(harmed)
     with pytest.warns(HelpersWarning, match="is damaged and is made anew"):
-        loaders = make_loaders(photos, RECIPE)
+        loaders = make_loaders(photos, PREPROCESSING)
     assert torch.equal(gather(loaders.plain)[0], before)
 
 
@@ -275,17 +275,17 @@ def test_without_room_for_a_cache_photos_are_read_from_their_files(photos, tmp_p
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("HELPERS_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.warns(HelpersWarning, match="decoded anew in every epoch"):
-        loaders = make_loaders(photos, RECIPE)
+        loaders = make_loaders(photos, PREPROCESSING)
     assert gather(loaders.plain)[0].shape == (12, 3, 32, 32)
     with pytest.raises(HelpersError, match="could not be written"):
-        make_loaders(photos, RECIPE, mode="memory")
+        make_loaders(photos, PREPROCESSING, mode="memory")
 
 
 def test_caches_keep_to_their_room(photos, tmp_path, monkeypatch):
-    make_loaders(photos, RECIPE)
-    monkeypatch.setattr(picture_cache, "ROOM", 250_000)
-    loaders = make_loaders(photos, RECIPE.with_size(48))
-    kept = list((tmp_path / "cache/pictures").glob("*.pictures"))
+    make_loaders(photos, PREPROCESSING)
+    monkeypatch.setattr(image_cache, "ROOM", 250_000)
+    loaders = make_loaders(photos, PREPROCESSING.with_size(48))
+    kept = list((tmp_path / "cache/images").glob("*.images"))
     assert sum(path.stat().st_size for path in kept) <= 250_000
     assert gather(loaders.plain)[0].shape == (12, 3, 48, 48)
 
@@ -295,14 +295,14 @@ def test_photos_that_break_after_loading_are_all_named(photos, tmp_path):
     for i in (2, 7):
         photos.train.files[i].write_bytes(b"broken")
     with pytest.raises(HelpersError) as caught:
-        make_loaders(photos, RECIPE)
+        make_loaders(photos, PREPROCESSING)
     assert all(str(photos.train.files[i]) in str(caught.value) for i in (2, 7))
-    assert not list((tmp_path / "cache/pictures").glob("*.pictures"))
+    assert not list((tmp_path / "cache/images").glob("*.images"))
 
 
 @pytest.mark.fault
 def test_a_photo_that_breaks_under_a_worker_is_named_without_a_traceback(photos):
-    loader = make_loaders(photos, RECIPE, mode="files", workers=1).val
+    loader = make_loaders(photos, PREPROCESSING, mode="files", workers=1).val
     photos.val.files[1].write_bytes(b"broken")
     with pytest.raises(HelpersError) as caught:
         list(loader)
@@ -314,11 +314,11 @@ def test_one_photo_saved_in_two_ways_is_named(photos):
     Image.open(photos.train.files[0]).save(photos.val.files[5].with_suffix(".png"))
     task = load_task(photos.val.files[5].parents[2])
     with pytest.warns(HelpersWarning, match=r"saved in different ways.*train/a/0\.jpg = .*val/a/5\.png"):
-        make_loaders(task, RECIPE)
+        make_loaders(task, PREPROCESSING)
 
 
 def test_accelerate_prepares_them(photos):
-    loader = make_loaders(photos, RECIPE, batch_size=4, augment="standard").train
+    loader = make_loaders(photos, PREPROCESSING, batch_size=4, augment="standard").train
     prepared = Accelerator(cpu=True).prepare(loader)
     set_epoch(loader, 3)
     expected = gather(loader)[0]
@@ -329,10 +329,10 @@ def test_accelerate_prepares_them(photos):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_small_drawings_are_enlarged(drawn, interpolation):
-    recipe = Recipe(RECIPE.mean, RECIPE.std, 56, 64, interpolation)
-    images, _ = gather(make_loaders(drawn, recipe).val)
+    preprocessing = Preprocessing(PREPROCESSING.mean, PREPROCESSING.std, 56, 64, interpolation)
+    images, _ = gather(make_loaders(drawn, preprocessing).val)
     preset = v2.Compose(
         [v2.Resize(64, interpolation=v2.InterpolationMode(interpolation), antialias=True), v2.CenterCrop(56)]
     )
-    expected = v2.functional.normalize(preset(drawn.val.images) / 255, recipe.mean, recipe.std)
+    expected = v2.functional.normalize(preset(drawn.val.images) / 255, preprocessing.mean, preprocessing.std)
     assert (images - expected).abs().max() < 1e-5

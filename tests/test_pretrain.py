@@ -12,18 +12,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from data.workshop import card
+from data.workshop.card_runs import half_width
+from data.workshop.pretrain import augmented, normalized, one_cycle, pretrain
+from drawn import source
 from helpers import HelpersError
-from helpers.drawn import source
 from helpers.files import sha256
-from helpers.models.embedded import RECIPE, WEIGHTS, build
-from helpers.pretraining import card
-from helpers.pretraining.card_runs import half_width
-from helpers.pretraining.pretrain import augmented, normalised, one_cycle, pretrain
+from helpers.models.embedded import PREPROCESSING, WEIGHTS, build
 
 TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0}
-CODE = (
-    f"from helpers.pretraining.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
-)
+CODE = f"from data.workshop.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
 
 
 def test_the_rate_rises_then_falls_to_nothing():
@@ -36,7 +34,7 @@ def test_the_rate_rises_then_falls_to_nothing():
 
 
 def test_augmentation_is_a_function_of_its_generator():
-    images = normalised(source.draw([0, 500, 990], 64, seed=0))
+    images = normalized(source.draw([0, 500, 990], 64, seed=0))
     one, two, other = (augmented(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
@@ -70,7 +68,7 @@ def test_training_lowers_the_loss(tmp_path):
     assert result["pictures"] == 25 * 32
 
 
-def test_too_few_pictures_for_a_batch_are_refused(tmp_path):
+def test_too_few_images_for_a_batch_are_refused(tmp_path):
     with pytest.raises(HelpersError, match="batch"):
         pretrain(tmp_path / "b.safetensors", classes=2, rounds=3, batch_size=128)
     assert list(tmp_path.iterdir()) == []
@@ -84,9 +82,9 @@ def test_the_shipped_weights_fit_in_and_say_what_they_are():
     with safe_open(WEIGHTS, framework="pt") as file:
         about = file.metadata()
     assert json.loads(about["classes"]) == list(source.CLASSES)
-    assert json.loads(about["recipe"]) == RECIPE.to_dict()
-    pictures = source.draw(range(0, 1000, 5), 64, seed=20_000)
-    right = (model.eval()(normalised(pictures)).argmax(1) == torch.arange(0, 1000, 5)).float().mean().item()
+    assert json.loads(about["preprocessing"]) == PREPROCESSING.to_dict()
+    images = source.draw(range(0, 1000, 5), 64, seed=20_000)
+    right = (model.eval()(normalized(images)).argmax(1) == torch.arange(0, 1000, 5)).float().mean().item()
     promised = json.loads(about["result"])["accuracy"]
     assert right == pytest.approx(promised, abs=0.12)
 

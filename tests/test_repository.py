@@ -45,7 +45,7 @@ def test_the_readme_names_every_command_and_no_other() -> None:
 def test_the_readmes_targets_can_be_made() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+)(?=\s+#|`)", README)) <= targets
-    for target in ("setup", "lab", "course", "test", "bench", "card", "museum"):
+    for target in ("setup", "lab", "course", "test", "bench", "card", "mistakes"):
         assert target in targets
 
 

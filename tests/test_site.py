@@ -130,7 +130,7 @@ def test_every_link_within_the_site_leads_somewhere(site) -> None:
             assert not anchor or target not in pages or anchor in pages[target].ids, f"{page.name}: {link}"
 
 
-def test_every_picture_has_words(site) -> None:
+def test_every_image_has_words(site) -> None:
     for page in site.rglob("*.html"):
         if "_static" in page.parts:
             continue
@@ -142,7 +142,7 @@ def test_every_picture_has_words(site) -> None:
 
 def serious(page: Page) -> list[tuple[str, list[str]]]:
     """What axe finds that keeps readers out: the rule and a few of the places."""
-    page.add_style_tag(content="* { transition: none !important }")  # colours on their way are no colours yet
+    page.add_style_tag(content="* { transition: none !important }")  # colors on their way are no colors yet
     return [
         (rule["id"], [node["html"][:200] for node in rule["nodes"]][:3])
         for rule in Axe().run(page).response["violations"]

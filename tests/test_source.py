@@ -1,12 +1,12 @@
-"""The source pictures: their shapes, that they never change, and that classes look like themselves."""
+"""The source images: their shapes, that they never change, and that classes look like themselves."""
 
 import hashlib
 
 import pytest
 import torch
 
+from drawn import source
 from helpers import HelpersError
-from helpers.drawn import source
 
 FAMILIES = {name.rsplit(" ", 1)[0]: i for i, name in reversed(list(enumerate(source.CLASSES)))}
 
@@ -16,15 +16,15 @@ def test_there_are_many_classes_and_no_flower_or_slide_among_them():
     assert set(FAMILIES) == {"contour", "figure", "texture", "fractal", "curve", "leaves", "arrangement"}
 
 
-def test_pictures_have_the_size_asked_for_and_are_not_blank():
+def test_images_have_the_size_asked_for_and_are_not_blank():
     for size in (16, 64, 100):
-        pictures = source.draw(list(FAMILIES.values()), size, seed=3)
-        assert pictures.shape == (7, 3, size, size)
-        assert pictures.dtype == torch.uint8
-        assert (pictures.float().flatten(1).std(1) > 4).all()
+        images = source.draw(list(FAMILIES.values()), size, seed=3)
+        assert images.shape == (7, 3, size, size)
+        assert images.dtype == torch.uint8
+        assert (images.float().flatten(1).std(1) > 4).all()
 
 
-def test_a_picture_depends_on_its_label_place_size_and_seed_alone():
+def test_a_image_depends_on_its_label_place_size_and_seed_alone():
     a = source.draw([5, 400, 700], 32, seed=1)
     assert torch.equal(a, source.draw([5, 400, 700], 32, seed=1))
     assert torch.equal(a[1], source.draw([9, 400], 32, seed=1)[1])
@@ -32,16 +32,16 @@ def test_a_picture_depends_on_its_label_place_size_and_seed_alone():
     assert not torch.equal(a, source.draw([5, 400, 700], 32, seed=2))
 
 
-def test_pictures_are_the_same_on_every_machine():
-    pictures = source.draw(range(0, 1000, 20), 64, seed=0)
+def test_images_are_the_same_on_every_machine():
+    images = source.draw(range(0, 1000, 20), 64, seed=0)
     assert (
-        hashlib.sha256(pictures.numpy().tobytes()).hexdigest()
+        hashlib.sha256(images.numpy().tobytes()).hexdigest()
         == "67a2781e48db172a57c989898393523271fc7b500245c4814d72f5b6375a6826"
     )
 
 
-def test_own_colours_tell_texture_classes_apart():
-    """A picture's mean colour finds its class among 60 at least five times as often as chance would."""
+def test_own_colors_tell_texture_classes_apart():
+    """An image's mean color finds its class among 60 at least five times as often as chance would."""
     labels = list(range(FAMILIES["texture"], FAMILIES["texture"] + 60))
     first, second = (source.draw(labels, 32, seed).float().mean((2, 3)) for seed in (0, 1))
     nearest = torch.cdist(first, second).argmin(1)

@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import Split, Task, drawn, load_task
-from helpers.data import published
+import drawn
+from helpers import Split, Task, load_task
+from helpers.data.photos import published
 from helpers.errors import HelpersError, HelpersWarning
 
 FLOWERS = "../shared/real/flowers102-64px"
@@ -41,11 +42,11 @@ def test_drawn_tasks(name, classes):
     assert task.train.labels.bincount().tolist() == [4] * classes
 
 
-def test_drawn_splits_share_no_picture():
+def test_drawn_splits_share_no_image():
     task = small(val_per_class=4)
-    pictures = [set(map(bytes, split.images.flatten(1).numpy())) for split in (task.train, task.val, task.test)]
-    assert not pictures[0] & pictures[1]
-    assert not pictures[0] & pictures[2]
+    images = [set(map(bytes, split.images.flatten(1).numpy())) for split in (task.train, task.val, task.test)]
+    assert not images[0] & images[1]
+    assert not images[0] & images[2]
 
 
 def test_the_seed_chooses_what_is_drawn():
@@ -53,7 +54,7 @@ def test_the_seed_chooses_what_is_drawn():
     assert small().fingerprint() != small(seed=1).fingerprint()
 
 
-def test_more_pictures_begin_with_the_fewer():
+def test_more_images_begin_with_the_fewer():
     assert torch.equal(small().train.images, small(train_per_class=6).train.images[: 4 * 4])
 
 
@@ -65,7 +66,7 @@ def test_fewer_classes():
 
 def test_kept_drawings_are_the_drawings(tmp_path):
     first = small()
-    kept = list((tmp_path / "cache/pictures").glob("*.pictures"))
+    kept = list((tmp_path / "cache/images").glob("*.images"))
     assert len(kept) == 3
     assert torch.equal(first.train.images, small().train.images)
     for path in kept:
@@ -78,7 +79,7 @@ def test_kept_drawings_are_the_drawings(tmp_path):
 
 def test_drawings_are_made_anew_when_their_code_changes(tmp_path, monkeypatch):
     small()
-    kept = sorted((tmp_path / "cache/pictures").glob("*.pictures"))
+    kept = sorted((tmp_path / "cache/images").glob("*.images"))
     before = [path.read_bytes() for path in kept]
     (tmp_path / "changed.py").write_text("the formulas of tomorrow")
     monkeypatch.setattr(drawn, "__file__", str(tmp_path / "changed.py"))
@@ -128,7 +129,7 @@ def test_few_keeps_files_with_their_labels():
     assert few.names == [str(file) for file in few.files]
 
 
-def test_a_split_needs_a_picture_for_each_label():
+def test_a_split_needs_a_image_for_each_label():
     with pytest.raises(HelpersError, match="3 labels, but has 2"):
         Split(torch.zeros(3, dtype=torch.int64), images=torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
 

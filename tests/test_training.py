@@ -14,26 +14,26 @@ import torch
 from torch import nn
 
 from helpers.data.loaders import make_loaders
-from helpers.data.recipes import IMAGENET
+from helpers.data.preprocessing import IMAGENET
 from helpers.data.tasks import Split, Task
 from helpers.errors import HelpersError, HelpersWarning
 from helpers.models.backbones import load_backbone
-from helpers.models.checkpoints import load_checkpoint
 from helpers.models.heads import replace_head
 from helpers.models.prediction import predict
 from helpers.models.saved_models import load_model
 from helpers.models.stages import stages
-from helpers.training.compute import choose_precision
+from helpers.models.weights_files.checkpoints import load_checkpoint
 from helpers.training.evaluation import evaluate
 from helpers.training.fit import fit
+from helpers.training.runs.precision import choose_precision
 from helpers.training.strategies import STRATEGIES, Phase, make_strategy
 
 CLASSES = 4
-RECIPE = IMAGENET.with_size(24)
+PREPROCESSING = IMAGENET.with_size(24)
 
 
 def stripes(count: int, seed: int) -> Split:
-    """Noisy pictures whose class is the colour and direction of faint stripes."""
+    """Noisy images whose class is the color and direction of faint stripes."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % CLASSES
     images = torch.randint(0, 200, (count, 3, 24, 24), generator=generator)
@@ -60,7 +60,7 @@ def small_network(seed: int = 0) -> nn.Module:
         ("fc", nn.Linear(16, CLASSES)),
     ):
         network.add_module(name, module)
-    network.recipe = RECIPE
+    network.preprocessing = PREPROCESSING
     return network
 
 
@@ -74,7 +74,7 @@ def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Ten
     assert not different
 
 
-TWO_PHASES = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 3, decay=0.5, update_batchnorm=True)]
+TWO_PHASES = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 3, layer_decay=0.5, update_batchnorm=True)]
 
 
 def test_only_the_chosen_stages_move() -> None:
@@ -112,7 +112,7 @@ def test_every_strategy_learns(name: str) -> None:
     losses = run.history.column("train_loss")
     assert losses[-1] < losses[0]
     assert run.val_accuracy == max(run.history.column("val_accuracy"))
-    assert run.val_accuracy == evaluate(model, make_loaders(task, RECIPE).val).accuracy
+    assert run.val_accuracy == evaluate(model, make_loaders(task, PREPROCESSING).val).accuracy
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle"])
@@ -121,7 +121,7 @@ def test_schedules_keep_the_ratio_of_the_groups_rates(schedule: str, warmup: flo
     from helpers.training.optim import make_optimizer, make_scheduler
 
     model = small_network()
-    phase = Phase("all", 1e-2, 1, decay=0.5, schedule=schedule, warmup=warmup)
+    phase = Phase("all", 1e-2, 1, layer_decay=0.5, schedule=schedule, warmup=warmup)
     optimizer = make_optimizer(model, phase, "sgd", 0.0)
     scheduler = make_scheduler(optimizer, phase, steps=12)
     seen = []
@@ -181,7 +181,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     run = fit(model, task, [Phase("all", 0.5, 30, schedule="constant")], optimizer="sgd", patience=2, verbose=False)
     assert len(run.history) < 30
     assert run.best in run.history.rows[:-2]
-    assert evaluate(model, make_loaders(task, RECIPE).val).accuracy == run.val_accuracy
+    assert evaluate(model, make_loaders(task, PREPROCESSING).val).accuracy == run.val_accuracy
 
 
 @pytest.mark.fault
@@ -195,13 +195,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights
 
 
 @pytest.mark.fault
-def test_a_picture_that_is_not_finite_is_named() -> None:
-    def broken(picture: torch.Tensor) -> torch.Tensor:
-        return picture / 255 * (float("nan") if picture.min() == 255 else 1.0)
+def test_a_image_that_is_not_finite_is_named() -> None:
+    def broken(image: torch.Tensor) -> torch.Tensor:
+        return image / 255 * (float("nan") if image.min() == 255 else 1.0)
 
     task = small_task()
     task.train.images[7] = 255
-    with pytest.raises(HelpersError, match="picture 7 holds values that are not finite"):
+    with pytest.raises(HelpersError, match="image 7 holds values that are not finite"):
         fit(small_network(), task, [Phase("all", 1e-3, 1)], augment=broken, verbose=False, batch_size=8)
 
 
@@ -213,9 +213,9 @@ def test_what_cannot_be_is_refused() -> None:
     task, model = small_task(), small_network()
     with pytest.raises(HelpersError, match=r"replace_head\(model, 4\)"):
         fit(replace_head(model, 7), task, [Phase("head", 1e-2, 1)], verbose=False)
-    for phase in ({"lr": -1.0}, {"epochs": 0}, {"schedule": "cosinus"}, {"warmup": 1.0}, {"decay": 0.0}):
+    for phase in ({"lr": -1.0}, {"epochs": 0}, {"schedule": "cosinus"}, {"warmup": 1.0}, {"layer_decay": 0.0}):
         with pytest.raises(HelpersError):
-            Phase(**({"train": "all", "lr": 1e-2, "epochs": 1} | phase))
+            Phase(**({"trainable": "all", "lr": 1e-2, "epochs": 1} | phase))
     for train in ("layer9", 9, ()):
         with pytest.raises(HelpersError, match="layer1"):
             fit(small_network(), task, [Phase(train, 1e-2, 1)], verbose=False)
@@ -232,10 +232,10 @@ ENVIRONMENT = os.environ | {
 PROGRAM = """
     import sys, torch
     from test_training import TWO_PHASES, small_network, small_task
-    from helpers.training import trainer
+    from helpers.training import loop
     from helpers.training.fit import fit
 
-    trainer.SECONDS_BETWEEN_SAVES = 0.0
+    loop.SECONDS_BETWEEN_SAVES = 0.0
     model = small_network()
     fit(model, small_task(), TWO_PHASES, batch_size=8, augment="standard", views=2, mix="mixup",
         out=sys.argv[1], resume=True, verbose=True)
@@ -282,20 +282,20 @@ def test_a_run_folder_is_neither_overwritten_nor_mixed_up(tmp_path) -> None:
     assert again.history.rows == first.history.rows
 
 
-def test_a_saved_model_knows_its_classes_and_recipe(tmp_path) -> None:
+def test_a_saved_model_knows_its_classes_and_preprocessing(tmp_path) -> None:
     from torchvision.io import write_png
 
     task = Task("stripes", tuple("abcd"), stripes(8, 1), stripes(8, 2))
     model = replace_head(load_backbone("squeezenet1_1", weights=None), CLASSES, hidden=8, dropout=0.1)
-    model.recipe = model.recipe.with_size(48)
+    model.preprocessing = model.preprocessing.with_size(48)
     fit(model, task, [Phase("head", 1e-3, 1)], out=tmp_path, verbose=False)
     saved = load_model(tmp_path)
     assert saved.classes == task.classes
-    assert saved.recipe == model.recipe
+    assert saved.preprocessing == model.preprocessing
     assert_same_bits(weights_of(model), weights_of(saved.model))
     write_png(task.val.images[0], str(tmp_path / "photo.png"))
     (prediction,) = predict(saved, [tmp_path / "photo.png"], top=9)
-    logits = evaluate(model, make_loaders(task, model.recipe).val).logits[0]
+    logits = evaluate(model, make_loaders(task, model.preprocessing).val).logits[0]
     assert prediction.classes[0] == task.classes[int(logits.argmax())]
     assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
 

@@ -10,10 +10,10 @@ from torch import nn
 from torchvision import models
 
 from helpers import HelpersError
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
-from helpers.models.weights import load_into, read_recipe, read_state_dict
+from helpers.models.weights_files.reading import load_into, read_preprocessing, read_state_dict
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +46,18 @@ def test_a_state_dict_is_found_however_it_was_saved(tmp_path, wrap):
 
 def test_safetensors_are_read_whatever_their_name(tmp_path):
     path = tmp_path / "weights.pth"
-    recipe = Recipe((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 64, 72, "bicubic")
-    save_file(small().state_dict(), path, metadata={"recipe": json.dumps(recipe.to_dict())})
+    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 64, 72, "bicubic")
+    save_file(small().state_dict(), path, metadata={"preprocessing": json.dumps(preprocessing.to_dict())})
     assert same(read_state_dict(path), small().state_dict())
-    assert read_recipe(path) == recipe
+    assert read_preprocessing(path) == preprocessing
 
 
-def test_a_file_s_own_recipe_is_taken(tmp_path, squeezenet):
+def test_a_file_s_own_preprocessing_is_taken(tmp_path, squeezenet):
     path = tmp_path / "weights.safetensors"
-    recipe = Recipe((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 64, 72)
-    save_file(squeezenet.state_dict(), path, metadata={"recipe": json.dumps(recipe.to_dict())})
+    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 64, 72)
+    save_file(squeezenet.state_dict(), path, metadata={"preprocessing": json.dumps(preprocessing.to_dict())})
     loaded = load_backbone("squeezenet1_1", weights=path)
-    assert loaded.recipe == recipe
+    assert loaded.preprocessing == preprocessing
     assert same(loaded.state_dict(), squeezenet.state_dict())
 
 
@@ -178,7 +178,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(change, probl
 
 
 @pytest.mark.fault
-def test_quantised_weights_do_not_pass_for_weights():
+def test_quantized_weights_do_not_pass_for_weights():
     model = small()
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(HelpersError, match=r"some/file.pth holds whole numbers .*\(0.weight"):
@@ -187,16 +187,16 @@ def test_quantised_weights_do_not_pass_for_weights():
 
 
 @pytest.mark.parametrize(
-    "recipe", ["resize, then crop", "[]", '{"mean": [0], "std": [0], "image_size": 8, "resize_size": 8}']
+    "preprocessing", ["resize, then crop", "[]", '{"mean": [0], "std": [0], "image_size": 8, "resize_size": 8}']
 )
 @pytest.mark.fault
-def test_a_recipe_that_is_none_is_an_error_that_names_the_file(tmp_path, recipe):
-    save_file(small().state_dict(), tmp_path / "weights.safetensors", metadata={"recipe": recipe})
-    with pytest.raises(HelpersError, match=r"the recipe in .*weights.safetensors cannot be used"):
-        read_recipe(tmp_path / "weights.safetensors")
+def test_a_preprocessing_that_is_none_is_an_error_that_names_the_file(tmp_path, preprocessing):
+    save_file(small().state_dict(), tmp_path / "weights.safetensors", metadata={"preprocessing": preprocessing})
+    with pytest.raises(HelpersError, match=r"the preprocessing in .*weights.safetensors cannot be used"):
+        read_preprocessing(tmp_path / "weights.safetensors")
 
 
-def test_a_head_for_other_classes_is_recognised(tmp_path, squeezenet):
+def test_a_head_for_other_classes_is_recognized(tmp_path, squeezenet):
     path = tmp_path / "mine.pth"
     torch.save(replace_head(copy.deepcopy(squeezenet), 2).state_dict(), path)
     with pytest.raises(HelpersError, match=r"2 have another shape.*\(2, 512, 1, 1\).*another number of classes"):

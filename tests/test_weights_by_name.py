@@ -9,7 +9,7 @@ from torchvision import models
 
 from helpers import HelpersError, HelpersWarning
 from helpers.models.backbones import load_backbone
-from helpers.models.official import timm_state_dict, torchvision_state_dict
+from helpers.models.weights_files.official import timm_state_dict, torchvision_state_dict
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def hub(tmp_path, monkeypatch):
 def test_timm_weights_come_from_the_hub_s_cache_without_a_network(hub):
     loaded = load_backbone("timm/test_vit")
     assert same(loaded.state_dict(), hub[0].state_dict())
-    assert loaded.recipe == hub[0].recipe
+    assert loaded.preprocessing == hub[0].preprocessing
     assert "state_dict" not in loaded.pretrained_cfg
 
 

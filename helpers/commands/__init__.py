@@ -20,16 +20,15 @@ from helpers.commands.draw import draw
 from helpers.commands.export import export
 from helpers.commands.fit import fit
 from helpers.commands.predict import predict
-from helpers.commands.pretrain import pretrain
 from helpers.errors import HelpersError, HelpersWarning
 
 app = typer.Typer(
-    help="Transfer a pretrained network to your pictures, and use what it has learned.",
+    help="Transfer a pretrained network to your images, and use what it has learned.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (fit, predict, compare, export, doctor, draw, pretrain):
+for command in (fit, predict, compare, export, doctor, draw):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""From the options of a command to what training needs: task, model, recipe, loaders, phases."""
+"""From the options of a command to what training needs: task, model, preprocessing, loaders, phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from helpers.data.loaders import Loaders
-    from helpers.data.recipes import Recipe
+    from helpers.data.preprocessing import Preprocessing
     from helpers.data.tasks import Task
 
 
@@ -54,7 +54,7 @@ class Options:
 
         common = {"precision": "auto", "seed": self.seed}
         if self.strategy == "feature-extraction":
-            # Two sets of stored features, of the pictures as they are and of their mirror images.
+            # Two sets of stored features, of the images as they are and of their mirror images.
             return common | {"augment": Augment(flip=1.0), "views": 2}
         return common | {"augment": PRESETS["light"], "label_smoothing": 0.1}
 
@@ -65,7 +65,7 @@ class Assembly:
 
     task: Task
     model: nn.Module
-    recipe: Recipe
+    preprocessing: Preprocessing
     loaders: Loaders
     phases: list[Phase]
 
@@ -89,14 +89,14 @@ def assemble(options: Options) -> Assembly:
     torch.manual_seed(options.seed)
     weights = None if options.from_scratch else options.weights or "DEFAULT"
     model = load_backbone(options.backbone, weights)
-    recipe, side = model.recipe, options.image_size
-    if side is not None:  # of the whole picture: what was asked for is not cropped further
-        recipe = replace(recipe, image_size=side, resize_size=side)
+    preprocessing, side = model.preprocessing, options.image_size
+    if side is not None:  # of the whole image: what was asked for is not cropped further
+        preprocessing = replace(preprocessing, image_size=side, resize_size=side)
     size = {} if side is None else {"size": side}
     task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **size)
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)
     replace_head(model, len(task.classes), seed=options.seed)
     augment, seed = options.training["augment"], options.training["seed"]
-    loaders = make_loaders(task, recipe, batch_size=options.batch_size, augment=augment, seed=seed)
-    return Assembly(task, model, recipe, loaders, phases)
+    loaders = make_loaders(task, preprocessing, batch_size=options.batch_size, augment=augment, seed=seed)
+    return Assembly(task, model, preprocessing, loaders, phases)

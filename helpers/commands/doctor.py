@@ -24,11 +24,11 @@ def doctor(
     options = Options.of(read_summary(run))
     from torch import nn
 
-    from helpers.doctor import diagnose
-    from helpers.models.checkpoints import copy_into
     from helpers.models.saved_models import load_model
+    from helpers.models.weights_files.checkpoints import copy_into
+    from helpers.training.loop import enter_phase
     from helpers.training.optim import make_optimizer, make_scheduler
-    from helpers.training.trainer import enter_phase
+    from transfer_doctor import diagnose
 
     parts = assemble(options)
     model, last = parts.model, parts.phases[-1]
@@ -43,7 +43,7 @@ def doctor(
         scheduler=make_scheduler(optimizer, last, last.epochs * len(parts.loaders.train)),
         criterion=nn.CrossEntropyLoss(label_smoothing=options.training.get("label_smoothing", 0.0)),
         classes=parts.task.classes,
-        recipe=parts.recipe,
+        preprocessing=parts.preprocessing,
         weights=False if options.from_scratch else None,
     )
     typer.echo(json.dumps(found.to_json()) if as_json else str(found))

@@ -15,7 +15,7 @@ def export(
     """Write a trained network as plain weights and a description.
 
     weights.safetensors has the names of torchvision or timm; model.json says the architecture, the class names in the
-    order of the scores, and how pictures are prepared.
+    order of the scores, and how images are prepared.
     """
     from safetensors.torch import save
 
@@ -30,7 +30,7 @@ def export(
     description = {
         **saved.about,
         "classes": list(saved.classes),
-        "recipe": saved.recipe.to_dict(),
+        "preprocessing": saved.preprocessing.to_dict(),
         "weights": {"file": weights.name, "sha256": sha256(weights)},
     }
     write_json(out / "model.json", description)

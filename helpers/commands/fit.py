@@ -30,20 +30,20 @@ def fit(
         str | None, typer.Option(metavar="W", help="DEFAULT, a name of official weights, or a file; none for random.")
     ] = None,
     strategy: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(STRATEGIES)}.")] = "fine-tuning",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pictures.", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate.", show_default="the strategy's own")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
     image_size: Annotated[
-        int | None, typer.Option(min=8, help="Side of the pictures in pixels.", show_default="the weights' own")
+        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the weights' own")
     ] = None,
-    few: Annotated[int | None, typer.Option(min=1, help="Use only so many training pictures a class.")] = None,
+    few: Annotated[int | None, typer.Option(min=1, help="Use only so many training images a class.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed, another head and order.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="A folder for checkpoint and trained model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
     doctor: Annotated[bool, typer.Option("--doctor/--no-doctor", help="Look for mistakes before the start.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
-    """Transfer a network to your pictures.
+    """Transfer a network to your images.
 
     A folder holds one folder per class, or train, val and perhaps test folders that do. Without --out nothing is kept.
     """
@@ -83,7 +83,7 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         parts.model,
         parts.task,
         parts.phases,
-        recipe=parts.recipe,
+        preprocessing=parts.preprocessing,
         loaders=parts.loaders,
         out=out,
         resume=resume,

@@ -1,1 +1,1 @@
-"""Tasks: classes and their pictures, read, checked, split and brought into batches."""
+"""Tasks: classes and their images, read, checked, split and brought into batches."""

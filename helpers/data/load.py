@@ -1,6 +1,6 @@
 """`load_task`: one `Task` for every kind of source.
 
-Drawn pictures that live in memory, published photo sets, and any folder of class folders.
+Drawn images that live in memory, published photo sets, and any folder of class folders.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers import drawn
-from helpers.data.folders import load_folder
-from helpers.data.picture_cache import stored_pictures
-from helpers.data.published import ants_bees, flowers102
+import drawn
+from drawn import flowers, slides
+from helpers.data.photos.cache import stored_images
+from helpers.data.photos.folders import load_folder
+from helpers.data.photos.published import ants_bees, flowers102
 from helpers.data.tasks import Split, Task
-from helpers.drawn import flowers, slides
 from helpers.errors import HelpersError, warn
 from helpers.files import cache_dir, expanded
 
@@ -40,15 +40,15 @@ def load_task(
 
     Args:
         name_or_folder: `"flowers"` or `"slides"` (drawn), `"flowers102"` or `"ants-bees"` (published photos, fetched
-            when they are not there), or a folder (a `Path` always is one); see `helpers.data.folders.load_folder` for
+            when they are not there), or a folder (a `Path` always is one); see `helpers.data.photos.folders.load_folder` for
             what a folder may hold.
         root: where the published photos lie or are to be put; default: the cache folder.
-        seed: which pictures are drawn; how a folder without splits is split.
-        size: side of drawn pictures, in pixels.
+        seed: which images are drawn; how a folder without splits is split.
+        size: side of drawn images, in pixels.
         classes: how many classes to draw (the first so many); default: all.
-        train_per_class: drawn training pictures a class.
-        val_per_class: drawn validation pictures a class.
-        test_per_class: drawn test pictures a class.
+        train_per_class: drawn training images a class.
+        val_per_class: drawn validation images a class.
+        test_per_class: drawn test images a class.
 
     Raises:
         HelpersError: if there is no such task or folder, or the folder cannot be learned from.
@@ -89,26 +89,26 @@ def _drawn(name: str, *, seed: int, size: int, classes: int | None, counts: tupl
         raise HelpersError(f"{name} can be drawn in 2 to {len(names)} classes, not {wanted}; choose `classes` so.")
     if min(counts) < 1 or size < 16:
         raise HelpersError(
-            f"{name} needs at least one picture a class in each split and a size of at least 16 pixels, "
+            f"{name} needs at least one image a class in each split and a size of at least 16 pixels, "
             f"not {counts} and {size}; raise them."
         )
     splits = []
     for part, count in enumerate(counts):
-        labels = torch.arange(wanted).repeat(count)  # in turn: a larger split begins with the pictures of a smaller one
-        splits.append(Split(labels, images=_drawn_pictures(name, draw, labels.tolist(), size, 3 * seed + part)))
+        labels = torch.arange(wanted).repeat(count)  # in turn: a larger split begins with the images of a smaller one
+        splits.append(Split(labels, images=_drawn_images(name, draw, labels.tolist(), size, 3 * seed + part)))
     return Task(name, names[:wanted], *splits)
 
 
-def _drawn_pictures(name: str, draw: Draw, labels: list[int], size: int, seed: int) -> Tensor:
-    """Pictures as `draw` gives them, kept for the next time (drawing takes a few milliseconds a picture)."""
+def _drawn_images(name: str, draw: Draw, labels: list[int], size: int, seed: int) -> Tensor:
+    """Images as `draw` gives them, kept for the next time (drawing takes a few milliseconds an image)."""
     code = hashlib.sha256()
     for file in sorted((Path(drawn.__file__).parent).rglob("*.py")):
         code.update(file.read_bytes())
     key = f"{name} {len(labels)} {max(labels) + 1} {size} {seed}"
-    path = cache_dir() / "pictures" / f"{key.replace(' ', '-')}.pictures"
-    pictures = cache(lambda: draw(labels, size, seed))
+    path = cache_dir() / "images" / f"{key.replace(' ', '-')}.images"
+    images = cache(lambda: draw(labels, size, seed))
     try:
-        stored = stored_pictures(path, f"{key} {code.hexdigest()}", len(labels), lambda i: pictures()[i])
+        stored = stored_images(path, f"{key} {code.hexdigest()}", len(labels), lambda i: images()[i])
     except HelpersError:
-        return pictures()
+        return images()
     return stored.pixels.view(len(labels), size, size, 3).permute(0, 3, 1, 2).contiguous()

@@ -1,6 +1,6 @@
-"""From a task to batches: plain PyTorch loaders whose pictures are cut, augmented and normalised batch by batch.
+"""From a task to batches: plain PyTorch loaders whose images are cut, augmented and normalized batch by batch.
 
-Two ways lead to the same pictures. In *memory* mode all pictures are at hand as uint8 (drawn pictures, or photos
+Two ways lead to the same images. In *memory* mode all images are at hand as uint8 (drawn images, or photos
 decoded once into a memory-mapped cache); in *files* mode each photo is decoded whenever it is asked for.
 """
 
@@ -15,19 +15,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.data.augment import Augment, Augmentation, as_augmentation, seeded
-from helpers.data.sources import Pictures, cores, open_task
+from helpers.data.sources import Images, cores, open_task
 from helpers.data.tasks import Task
-from helpers.data.views import INTERPOLATIONS, centre_view, normalise
+from helpers.data.views import INTERPOLATIONS, center_view, normalize
 from helpers.errors import HelpersError
 
 if TYPE_CHECKING:
-    from helpers.data.recipes import Recipe
+    from helpers.data.preprocessing import Preprocessing
 
 
 class Loaders(NamedTuple):
-    """The loaders of a task; each yields images float32 (B, 3, S, S) normalised by the recipe, labels int64 (B,).
+    """The loaders of a task; each yields images float32 (B, 3, S, S) normalized by the preprocessing, labels int64 (B,).
 
-    `train` is shuffled and augmented. `plain` holds the same pictures in order, not augmented, none left out.
+    `train` is shuffled and augmented. `plain` holds the same images in order, not augmented, none left out.
     """
 
     train: DataLoader
@@ -37,37 +37,37 @@ class Loaders(NamedTuple):
 
 
 class Batches(Dataset):
-    """Pictures as a dataset that is asked for a whole batch at once (`__getitems__`).
+    """Images as a dataset that is asked for a whole batch at once (`__getitems__`).
 
-    Picture `i` of epoch `e` goes by the number `e * len(dataset) + i`, so that loader workers and several processes
+    Image `i` of epoch `e` goes by the number `e * len(dataset) + i`, so that loader workers and several processes
     need no other word about the epoch.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
-        recipe: Recipe,
+        images: Images,
+        preprocessing: Preprocessing,
         *,
         batch_size: int,
         augmentation: Augmentation | None = None,
         shuffled: bool = False,
         seed: int = 0,
     ) -> None:
-        self.pictures, self.recipe, self.augmentation = pictures, recipe, augmentation
+        self.images, self.preprocessing, self.augmentation = images, preprocessing, augmentation
         self.batch_size, self.shuffled, self.seed = batch_size, shuffled, seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.pictures.labels)
+        return len(self.images.labels)
 
     def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         indices = torch.as_tensor(numbers) % len(self)
-        images = self.pictures.fetch(indices)
+        images = self.images.fetch(indices)
         if self.augmentation is None:
-            images = centre_view(images, self.recipe)
+            images = center_view(images, self.preprocessing)
         else:
             images = self.augmentation(images, indices, int(numbers[0]) // len(self))
-        return normalise(images, self.recipe), self.pictures.labels[indices]
+        return normalize(images, self.preprocessing), self.images.labels[indices]
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         images, labels = self.__getitems__([number])
@@ -75,7 +75,7 @@ class Batches(Dataset):
 
 
 class EpochOrder(Sampler[int]):
-    """A new order of the pictures in every epoch, which depends on the dataset's seed and epoch alone."""
+    """A new order of the images in every epoch, which depends on the dataset's seed and epoch alone."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -90,7 +90,7 @@ class EpochOrder(Sampler[int]):
 
 def make_loaders(
     task: Task,
-    recipe: Recipe,
+    preprocessing: Preprocessing,
     *,
     batch_size: int = 32,
     augment: str | Augment | Any | None = None,
@@ -98,17 +98,17 @@ def make_loaders(
     workers: int | None = None,
     seed: int = 0,
 ) -> Loaders:
-    """Loaders for a task, prepared as the recipe of the weights asks.
+    """Loaders for a task, prepared as the preprocessing of the weights asks.
 
-    Validation and test pictures are never augmented: short side to `recipe.resize_size`, centre `recipe.image_size`.
+    Validation and test images are never augmented: short side to `preprocessing.resize_size`, center `preprocessing.image_size`.
     The training order and every random choice are a function of `(seed, epoch)`; see `set_epoch`.
 
     Args:
         task: what `load_task` gave.
-        recipe: size, interpolation, mean and standard deviation that the weights expect.
-        batch_size: pictures a batch. The last, smaller training batch is left out if there is more than one batch.
+        preprocessing: size, interpolation, mean and standard deviation that the weights expect.
+        batch_size: images a batch. The last, smaller training batch is left out if there is more than one batch.
         augment: None, a preset's name (`helpers.data.augment.PRESETS`), an `Augment`, or any callable from a uint8
-            picture (3, H, W) to a uint8 or float picture, such as a torchvision v2 transform.
+            image (3, H, W) to a uint8 or float image, such as a torchvision v2 transform.
         mode: "memory", "files", or "auto": memory when the decoded photos fit `helpers.data.sources.BUDGET`.
         workers: processes that decode in files mode; default: none on two cores or fewer, else up to four.
         seed: of the order and of the augmentation.
@@ -120,19 +120,19 @@ def make_loaders(
         raise HelpersError(f"batch_size is {batch_size}; it must be at least 1.")
     if mode not in ("auto", "memory", "files"):
         raise HelpersError(f"mode is {mode!r}; choose 'auto', 'memory' or 'files'.")
-    if recipe.resize_size < recipe.image_size or recipe.interpolation not in INTERPOLATIONS:
+    if preprocessing.resize_size < preprocessing.image_size or preprocessing.interpolation not in INTERPOLATIONS:
         raise HelpersError(
-            f"the recipe resizes to {recipe.resize_size} pixels by {recipe.interpolation!r} and crops "
-            f"{recipe.image_size}; it must resize to at least that, by one of {', '.join(INTERPOLATIONS)}."
+            f"the preprocessing resizes to {preprocessing.resize_size} pixels by {preprocessing.interpolation!r} and crops "
+            f"{preprocessing.image_size}; it must resize to at least that, by one of {', '.join(INTERPOLATIONS)}."
         )
-    opened = open_task(task, recipe, mode)
-    augmentation = as_augmentation(augment, recipe, len(task.train), seed)
+    opened = open_task(task, preprocessing, mode)
+    augmentation = as_augmentation(augment, preprocessing, len(task.train), seed)
 
-    def loader(pictures: Pictures, augmentation: Augmentation | None = None, shuffled: bool = False) -> DataLoader:
+    def loader(images: Images, augmentation: Augmentation | None = None, shuffled: bool = False) -> DataLoader:
         batches = Batches(
-            pictures, recipe, batch_size=batch_size, augmentation=augmentation, shuffled=shuffled, seed=seed
+            images, preprocessing, batch_size=batch_size, augmentation=augmentation, shuffled=shuffled, seed=seed
         )
-        processes = 0 if pictures.in_memory else _workers(workers)
+        processes = 0 if images.in_memory else _workers(workers)
         return DataLoader(
             batches,
             batch_size=batch_size,
@@ -157,11 +157,11 @@ def set_epoch(loader: DataLoader, epoch: int) -> None:
 
 
 def batch_names(loader: DataLoader, epoch: int, step: int) -> list[str]:
-    """The names of the pictures in batch `step` of `epoch`, over all processes, for messages."""
+    """The names of the images in batch `step` of `epoch`, over all processes, for messages."""
     batches: Batches = loader.dataset
     order = _order(batches, epoch) if batches.shuffled else torch.arange(len(batches))
     chosen = order[step * batches.batch_size : (step + 1) * batches.batch_size].tolist()
-    return [batches.pictures.names[i] for i in chosen]
+    return [batches.images.names[i] for i in chosen]
 
 
 def _order(batches: Batches, epoch: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where loaders find their pictures: drawn ones in memory, photos in a cache or in their files."""
+"""Where loaders find their images: drawn ones in memory, photos in a cache or in their files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from helpers.data.images import decode_file, quiet_decoders
-from helpers.data.picture_cache import StoredPictures, stored_pictures
+from helpers.data.photos.cache import StoredPictures, stored_images
+from helpers.data.photos.decoding import decode_file, quiet_decoders
 from helpers.data.tasks import Split, Task
 from helpers.data.views import resize_short_side
 from helpers.errors import HelpersError, warn
 from helpers.files import cache_dir
 
 if TYPE_CHECKING:
-    from helpers.data.recipes import Recipe
+    from helpers.data.preprocessing import Preprocessing
 
 BUDGET = 4 * 2**30
 """Photos of a task are kept decoded if that takes at most so many bytes (on disk: the cache is memory-mapped)."""
@@ -29,12 +29,12 @@ USUAL_SHAPE = 1.4
 """Longer side of a photo over its shorter side, for estimates."""
 
 
-class Pictures(Protocol):
-    """Labelled pictures whose shorter side is the recipe's `resize_size`.
+class Images(Protocol):
+    """Labeled images whose shorter side is the preprocessing's `resize_size`.
 
     Attributes:
         labels: int64, shape (N,).
-        names: what to call each picture in a message.
+        names: what to call each image in a message.
         in_memory: whether fetching costs no decoding.
     """
 
@@ -43,23 +43,23 @@ class Pictures(Protocol):
     in_memory: bool
 
     def fetch(self, indices: Tensor) -> Tensor | list[Tensor]:
-        """The pictures at `indices`: uint8 (B, 3, H, W) if all have one size, else a list of (3, H, W)."""
+        """The images at `indices`: uint8 (B, 3, H, W) if all have one size, else a list of (3, H, W)."""
         ...
 
 
 class DrawnPictures:
-    """Pictures of one size, kept in memory as they were drawn."""
+    """Images of one size, kept in memory as they were drawn."""
 
     in_memory = True
 
-    def __init__(self, split: Split, recipe: Recipe) -> None:
-        self.labels, self.names, self.recipe = split.labels, split.names, recipe
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+        self.labels, self.names, self.preprocessing = split.labels, split.names, preprocessing
         self.stored = split.images.permute(0, 2, 3, 1).contiguous()
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """See `Pictures.fetch`."""
-        pictures = self.stored.index_select(0, indices).permute(0, 3, 1, 2)
-        return resize_short_side(pictures, self.recipe.resize_size, self.recipe.interpolation)
+        """See `Images.fetch`."""
+        images = self.stored.index_select(0, indices).permute(0, 3, 1, 2)
+        return resize_short_side(images, self.preprocessing.resize_size, self.preprocessing.interpolation)
 
 
 class PhotoFiles:
@@ -67,15 +67,15 @@ class PhotoFiles:
 
     in_memory = False
 
-    def __init__(self, split: Split, recipe: Recipe) -> None:
-        self.labels, self.names, self.files, self.recipe = split.labels, split.names, split.files, recipe
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+        self.labels, self.names, self.files, self.preprocessing = split.labels, split.names, split.files, preprocessing
 
     def read(self, i: int) -> Tensor:
         """Photo `i`, uint8 (3, H, W)."""
-        return decode_file(self.files[i], self.recipe.resize_size, self.recipe.interpolation)
+        return decode_file(self.files[i], self.preprocessing.resize_size, self.preprocessing.interpolation)
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
-        """See `Pictures.fetch`."""
+        """See `Images.fetch`."""
         with quiet_decoders():
             return [self.read(i) for i in indices.tolist()]
 
@@ -85,19 +85,19 @@ class CachedPhotos:
 
     in_memory = True
 
-    def __init__(self, split: Split, recipe: Recipe) -> None:
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         self.labels, self.names, self.files = split.labels, split.names, split.files
-        view = f"{recipe.resize_size} {recipe.interpolation}"
+        view = f"{preprocessing.resize_size} {preprocessing.interpolation}"
         paths = "\n".join(str(file.resolve()) for file in split.files)
-        path = cache_dir() / "pictures" / f"{_hashed(view, paths)}.pictures"
+        path = cache_dir() / "images" / f"{_hashed(view, paths)}.images"
         stats = [file.stat() for file in split.files]
         signature = _hashed(view, paths, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
-        read = PhotoFiles(split, recipe).read
+        read = PhotoFiles(split, preprocessing).read
         with quiet_decoders():
-            self.stored: StoredPictures = stored_pictures(path, signature, len(split), read, threads=cores())
+            self.stored: StoredPictures = stored_images(path, signature, len(split), read, threads=cores())
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
-        """See `Pictures.fetch`; the pictures are views into the cache, not to be changed."""
+        """See `Images.fetch`; the images are views into the cache, not to be changed."""
         return [self.stored[i] for i in indices.tolist()]
 
 
@@ -106,42 +106,42 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_task(task: Task, recipe: Recipe, mode: str) -> dict[str, Pictures]:
-    """The pictures of each split, ready for one recipe; `mode` as in `helpers.data.loaders.make_loaders`.
+def open_task(task: Task, preprocessing: Preprocessing, mode: str) -> dict[str, Images]:
+    """The images of each split, ready for one preprocessing; `mode` as in `helpers.data.loaders.make_loaders`.
 
     Raises:
         HelpersError: if photos cannot be decoded, or in mode "memory" their cache cannot be written.
     """
     splits = {part: split for part in ("train", "val", "test") if (split := getattr(task, part)) is not None}
-    keep = mode == "memory" or (mode == "auto" and _fits(splits, recipe))
+    keep = mode == "memory" or (mode == "auto" and _fits(splits, preprocessing))
     try:
-        opened = {part: _open(split, recipe, keep) for part, split in splits.items()}
+        opened = {part: _open(split, preprocessing, keep) for part, split in splits.items()}
     except HelpersError as error:
         if mode == "memory" or not isinstance(error.__cause__, OSError):
             raise
         warn(f"photos are decoded anew in every epoch: {error}")
-        return {part: _open(split, recipe, False) for part, split in splits.items()}
+        return {part: _open(split, preprocessing, False) for part, split in splits.items()}
     _warn_of_equal_pixels(opened)
     return opened
 
 
-def _open(split: Split, recipe: Recipe, keep: bool) -> Pictures:
+def _open(split: Split, preprocessing: Preprocessing, keep: bool) -> Images:
     if split.images is not None:
-        return DrawnPictures(split, recipe)
-    return CachedPhotos(split, recipe) if keep else PhotoFiles(split, recipe)
+        return DrawnPictures(split, preprocessing)
+    return CachedPhotos(split, preprocessing) if keep else PhotoFiles(split, preprocessing)
 
 
-def _fits(splits: dict[str, Split], recipe: Recipe) -> bool:
-    needed = sum(len(split) for split in splits.values()) * 3 * USUAL_SHAPE * recipe.resize_size**2
+def _fits(splits: dict[str, Split], preprocessing: Preprocessing) -> bool:
+    needed = sum(len(split) for split in splits.values()) * 3 * USUAL_SHAPE * preprocessing.resize_size**2
     place = cache_dir()
     while not place.exists():
         place = place.parent
     return needed <= min(BUDGET, shutil.disk_usage(place).free / 2)
 
 
-def _warn_of_equal_pixels(opened: dict[str, Pictures]) -> None:
+def _warn_of_equal_pixels(opened: dict[str, Images]) -> None:
     """Name photos of two splits whose files differ but whose pixels do not (other metadata, another format)."""
-    cached = [pictures for pictures in opened.values() if isinstance(pictures, CachedPhotos)]
+    cached = [images for images in opened.values() if isinstance(images, CachedPhotos)]
     pairs = []
     for one, two in combinations(cached, 2):
         places = {(one.stored.sizes[i], one.stored.checksums[i]): i for i in range(len(one.stored))}

@@ -1,4 +1,4 @@
-"""Tasks: what is to be told apart, with pictures to learn from, to choose by, and to be judged on."""
+"""Tasks: what is to be told apart, with images to learn from, to choose by, and to be judged on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from helpers.errors import HelpersError
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled pictures: either in memory (`images`) or as photo files (`files`).
+    """Labeled images: either in memory (`images`) or as photo files (`files`).
 
     Attributes:
         labels: int64 class indices, shape (N,).
-        images: uint8 RGB pictures, shape (N, 3, H, W), or None.
+        images: uint8 RGB images, shape (N, 3, H, W), or None.
         files: N photo files, or None.
     """
 
@@ -31,7 +31,7 @@ class Split:
         contents = self.images if self.images is not None else self.files
         if contents is None or len(contents) != len(self.labels):
             raise HelpersError(
-                f"a split needs one picture for each of its {len(self.labels)} labels, but has "
+                f"a split needs one image for each of its {len(self.labels)} labels, but has "
                 f"{0 if contents is None else len(contents)}; give `images` or `files` of the same length."
             )
 
@@ -40,13 +40,13 @@ class Split:
 
     @property
     def names(self) -> list[str]:
-        """What to call each picture in a message: the file, or its place in the split."""
+        """What to call each image in a message: the file, or its place in the split."""
         if self.files is not None:
             return [str(file) for file in self.files]
-        return [f"picture {i}" for i in range(len(self))]
+        return [f"image {i}" for i in range(len(self))]
 
     def subset(self, indices: Tensor) -> Split:
-        """The pictures at `indices` (int64, shape (M,)), in that order."""
+        """The images at `indices` (int64, shape (M,)), in that order."""
         chosen = indices.tolist()
         return Split(
             self.labels[indices],
@@ -66,15 +66,15 @@ class Task:
     test: Split | None = None
 
     def few(self, n: int, seed: int = 0) -> Task:
-        """The same task with `n` training pictures a class, drawn at random; `val` and `test` stay whole.
+        """The same task with `n` training images a class, drawn at random; `val` and `test` stay whole.
 
         With one seed, a smaller `n` takes a part of what a larger `n` takes.
 
         Raises:
-            HelpersError: if a class has fewer than `n` training pictures.
+            HelpersError: if a class has fewer than `n` training images.
         """
         if n < 1:
-            raise HelpersError(f"few({n}) leaves nothing to learn from; ask for at least 1 picture a class.")
+            raise HelpersError(f"few({n}) leaves nothing to learn from; ask for at least 1 image a class.")
         generator = torch.Generator().manual_seed(seed)
         chosen, short = [], []
         for label, name in enumerate(self.classes):
@@ -85,13 +85,13 @@ class Task:
             chosen.append(members[:n])
         if short:
             raise HelpersError(
-                f"few({n}) asks for {n} training pictures a class, but there are fewer of: {', '.join(short)}; "
-                "ask for fewer, or add pictures."
+                f"few({n}) asks for {n} training images a class, but there are fewer of: {', '.join(short)}; "
+                "ask for fewer, or add images."
             )
         return replace(self, train=self.train.subset(torch.cat(chosen).sort().values))
 
     def fingerprint(self) -> str:
-        """A hash of classes, labels and pictures (for photo files: path, size and time of change), 16 digits."""
+        """A hash of classes, labels and images (for photo files: path, size and time of change), 16 digits."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in (self.train, self.val, self.test):
             if split is None:

@@ -1,4 +1,4 @@
-"""From uint8 pictures to what a network takes: resized, cut in the centre, normalised."""
+"""From uint8 images to what a network takes: resized, cut in the center, normalized."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from helpers.data.recipes import Recipe
+    from helpers.data.preprocessing import Preprocessing
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
-"""The resampling filters that a recipe may name."""
+"""The resampling filters that a preprocessing may name."""
 
 
-def resize(pictures: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
-    """Pictures (B, 3, H, W) or (3, H, W), uint8, at another size; shrinking is antialiased, as in the presets."""
-    if pictures.shape[-2:] == (height, width):
-        return pictures
+def resize(images: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
+    """Images (B, 3, H, W) or (3, H, W), uint8, at another size; shrinking is antialiased, as in the presets."""
+    if images.shape[-2:] == (height, width):
+        return images
     # With the strides of channels_last throughout, the filter works on whole pixels and gives whole pixels.
-    batch = pictures if pictures.ndim == 4 else pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    batch = images if images.ndim == 4 else images.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
     batch = batch.contiguous(memory_format=torch.channels_last)
     smooth = interpolation in ("bilinear", "bicubic")
     resized = functional.interpolate(batch, size=(height, width), mode=interpolation, antialias=smooth)
-    return resized if pictures.ndim == 4 else resized[0]
+    return resized if images.ndim == 4 else resized[0]
 
 
-def resize_short_side(pictures: Tensor, side: int, interpolation: str = "bilinear") -> Tensor:
-    """Pictures whose shorter side has `side` pixels and whose shape is kept, as torchvision's `Resize` rounds it."""
-    return resize(pictures, *short_side_size(*pictures.shape[-2:], side), interpolation)
+def resize_short_side(images: Tensor, side: int, interpolation: str = "bilinear") -> Tensor:
+    """Images whose shorter side has `side` pixels and whose shape is kept, as torchvision's `Resize` rounds it."""
+    return resize(images, *short_side_size(*images.shape[-2:], side), interpolation)
 
 
 def short_side_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -39,45 +39,47 @@ def short_side_size(height: int, width: int, side: int) -> tuple[int, int]:
     return int(side * height / width), side
 
 
-def centre_view(pictures: Tensor | list[Tensor], recipe: Recipe) -> Tensor:
-    """The central square of each picture, uint8 (B, 3, S, S) with S = `recipe.image_size`.
+def center_view(images: Tensor | list[Tensor], preprocessing: Preprocessing) -> Tensor:
+    """The central square of each image, uint8 (B, 3, S, S) with S = `preprocessing.image_size`.
 
     Args:
-        pictures: uint8 (B, 3, H, W), or a list of (3, H, W), with the shorter side at `recipe.resize_size`.
-        recipe: gives S.
+        images: uint8 (B, 3, H, W), or a list of (3, H, W), with the shorter side at `preprocessing.resize_size`.
+        preprocessing: gives S.
     """
-    size = recipe.image_size
-    if isinstance(pictures, Tensor):
-        return pictures[centre(*pictures.shape[-2:], size)]
-    views = empty_batch(len(pictures), size)
-    for view, picture in zip(views, pictures, strict=True):
-        view.copy_(picture[centre(*picture.shape[-2:], size)])
+    size = preprocessing.image_size
+    if isinstance(images, Tensor):
+        return images[center(*images.shape[-2:], size)]
+    views = empty_batch(len(images), size)
+    for view, image in zip(views, images, strict=True):
+        view.copy_(image[center(*image.shape[-2:], size)])
     return views
 
 
-def centre(height: int, width: int, size: int) -> tuple[object, slice, slice]:
+def center(height: int, width: int, size: int) -> tuple[object, slice, slice]:
     """The index of the central square, placed as torchvision's `CenterCrop` places it."""
     top, left = round((height - size) / 2), round((width - size) / 2)
     return ..., slice(top, top + size), slice(left, left + size)
 
 
-def empty_batch(pictures: int, size: int) -> Tensor:
-    """Room for uint8 pictures (B, 3, size, size), stored colour by colour within a pixel (channels_last)."""
-    return torch.empty((pictures, size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+def empty_batch(images: int, size: int) -> Tensor:
+    """Room for uint8 images (B, 3, size, size), stored color by color within a pixel (channels_last)."""
+    return torch.empty((images, size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
 
 
-def normalise(images: Tensor, recipe: Recipe) -> Tensor:
-    """Pictures as the weights expect them: float32 (B, 3, S, S), `(image / 255 - mean) / std`, channels_last.
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Images as the weights expect them: float32 (B, 3, S, S), `(image / 255 - mean) / std`, channels_last.
 
     Args:
         images: uint8 in [0, 255] or float in [0, 1], shape (B, 3, S, S).
-        recipe: gives mean and standard deviation of red, green and blue.
+        preprocessing: gives mean and standard deviation of red, green and blue.
     """
     whole = 255.0 if images.dtype == torch.uint8 else 1.0
     batch, _, height, width = images.shape
     # Whole rows of pixels at once: a vector of three would be broadcast slowly over the innermost dimension.
-    scale = torch.tensor([1 / (whole * std) for std in recipe.std]).repeat(width)
-    shift = torch.tensor([-mean / std for mean, std in zip(recipe.mean, recipe.std, strict=True)]).repeat(width)
+    scale = torch.tensor([1 / (whole * std) for std in preprocessing.std]).repeat(width)
+    shift = torch.tensor([-mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)]).repeat(
+        width
+    )
     rows = images.permute(0, 2, 3, 1).reshape(batch, height, width * 3)
     rows = rows.to(torch.float32, copy=True).mul_(scale).add_(shift)
     return rows.view(batch, height, width, 3).permute(0, 3, 1, 2)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
 from helpers.files import sha256
 from helpers.models.heads import remove_auxiliary_heads
-from helpers.models.official import timm_state_dict, torchvision_state_dict
-from helpers.models.weights import load_into, read_recipe, read_state_dict
+from helpers.models.weights_files.official import timm_state_dict, torchvision_state_dict
+from helpers.models.weights_files.reading import load_into, read_preprocessing, read_state_dict
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -26,7 +26,7 @@ _FILE_ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
 def load_backbone(
     name: str = "embedded", weights: str | Path | None = "DEFAULT", *, root: str | Path | None = None
 ) -> nn.Module:
-    """A pretrained network, with its original head and the recipe for its pictures.
+    """A pretrained network, with its original head and the preprocessing for its images.
 
     Args:
         name: "embedded" (small, made by this project, needs no network), any torchvision classifier ("resnet18"), or
@@ -36,7 +36,7 @@ def load_backbone(
         root: where official torchvision weights lie or are downloaded to, instead of torch.hub's own folder.
 
     Returns:
-        A network in train mode, with attributes `recipe` (a `Recipe`) and `backbone_name`. Auxiliary classifiers are
+        A network in train mode, with attributes `preprocessing` (a `Preprocessing`) and `backbone_name`. Auxiliary classifiers are
         taken away, so that it returns scores of shape (B, classes) in train mode too.
 
     Raises:
@@ -59,7 +59,7 @@ def _embedded(weights: str | Path | None) -> nn.Module:
 
     if weights is None:
         model = embedded.build(1000)
-        model.recipe = embedded.RECIPE
+        model.preprocessing = embedded.PREPROCESSING
         return model
     path = _embedded_file(embedded.WEIGHTS) if weights == "DEFAULT" else weights
     state = read_state_dict(path)
@@ -69,7 +69,7 @@ def _embedded(weights: str | Path | None) -> nn.Module:
     for counter in model.buffers():  # all of them are read, but for counters of batches that old files lack
         counter.zero_()
     load_into(model, state, source=path)
-    model.recipe = read_recipe(path) or embedded.RECIPE
+    model.preprocessing = read_preprocessing(path) or embedded.PREPROCESSING
     return model
 
 
@@ -113,7 +113,7 @@ def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) 
     if state is not None:
         load_into(model, state, source=official or weights)
     remove_auxiliary_heads(model)
-    model.recipe = (read_recipe(weights) if _is_file(weights) else None) or Recipe.of(reference)
+    model.preprocessing = (read_preprocessing(weights) if _is_file(weights) else None) or Preprocessing.of(reference)
     return model
 
 
@@ -128,7 +128,7 @@ def _member(name: str, enum: type[WeightsEnum], wanted: str) -> WeightsEnum:
 
 
 def _oldest(enum: type[WeightsEnum]) -> WeightsEnum:
-    """The weights whose recipe a file without a recipe is taken to follow: the first ones, at the usual size."""
+    """The weights whose preprocessing a file without a preprocessing is taken to follow: the first ones, at the usual size."""
     return enum["IMAGENET1K_V1"] if "IMAGENET1K_V1" in enum.__members__ else next(iter(enum))
 
 
@@ -162,5 +162,5 @@ def _from_timm(name: str, weights: str | Path | None) -> nn.Module:
         model.pretrained_cfg.pop("state_dict")
     if model.num_classes == 0:
         model.reset_classifier(1000)
-    model.recipe = (read_recipe(weights) if from_file else None) or Recipe.of_timm(model)
+    model.preprocessing = (read_preprocessing(weights) if from_file else None) or Preprocessing.of_timm(model)
     return model

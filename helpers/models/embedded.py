@@ -7,19 +7,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "backbone.safetensors"
 """The weights that come with the course; how they were made is in the model card beside them."""
 
-RECIPE = Recipe(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=64, resize_size=64)
-"""How the weights expect their pictures."""
+PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=64, resize_size=64)
+"""How the weights expect their images."""
 
 WIDTHS = (32, 64, 128, 256)
 
 
 def build(classes: int) -> nn.Module:
-    """A ResNet-18 for 64-pixel pictures, with random weights.
+    """A ResNet-18 for 64-pixel images, with random weights.
 
     Torchvision's own network with half its channels or fewer and a 5 x 5 first convolution: 2.8 M parameters
     without the head. Attribute names are torchvision's (`conv1, bn1, layer1 .. layer4, avgpool, fc`). Each block

@@ -68,7 +68,7 @@ def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
     """The stages of a network in order: name, full names of its parameters, and modules.
 
     Layers without parameters belong to the stage before them. So whatever is not inside the head is part of the body,
-    and with the body frozen the head's input depends on the picture alone.
+    and with the body frozen the head's input depends on the image alone.
     """
     prefix = _prefix(model)
     heads = head_paths(model)
@@ -191,7 +191,7 @@ def _join(units: list[_Unit]) -> list[_Group]:
 def _begins(unit: _Unit, groups: list[_Group], smaller: bool) -> bool:
     """Whether a unit begins a new stage, rather than continuing the last one."""
     current = groups[-1]
-    if unit.weights == 0:  # a norm belongs to what it normalises
+    if unit.weights == 0:  # a norm belongs to what it normalizes
         return False
     if unit.among_blocks and not current.has_block:
         if not unit.is_block:  # the stem grows
@@ -215,7 +215,7 @@ def _weights(module: nn.Module) -> int:
 
 
 def _shrinks(module: nn.Module) -> bool:
-    """Whether pictures come out of a module smaller than they went in."""
+    """Whether images come out of a module smaller than they went in."""
     for part in module.modules():
         if isinstance(part, _CONVOLUTIONS + _POOLS):
             strides = part.stride if isinstance(part.stride, tuple) else (part.stride,)

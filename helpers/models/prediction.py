@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from helpers.data.images import read_photo
-from helpers.data.views import centre_view, normalise
+from helpers.data.photos.decoding import read_photo
+from helpers.data.views import center_view, normalize
 from helpers.errors import HelpersError
 from helpers.models.saved_models import SavedModel, load_model
 
@@ -33,11 +33,11 @@ class Prediction:
 def predict(
     model: SavedModel | str | Path, photos: Sequence[str | Path], *, top: int = 1, batch_size: int = 16
 ) -> list[Prediction]:
-    """Name what is on photos, prepared just as the model's recipe asks.
+    """Name what is on photos, prepared just as the model's preprocessing asks.
 
     Args:
         model: what `load_model` gave, or the path of a model file or run folder.
-        photos: files of any kind that `helpers.data.images.read_photo` reads.
+        photos: files of any kind that `helpers.data.photos.decoding.read_photo` reads.
         top: how many classes a photo, from the likeliest down; at most all.
         batch_size: photos at a time.
 
@@ -64,8 +64,8 @@ def predict(
 
 
 def _probabilities(saved: SavedModel, photos: Sequence[Path]) -> torch.Tensor:
-    recipe = saved.recipe
-    pictures = [read_photo(photo, recipe.resize_size, recipe.interpolation) for photo in photos]
-    images = normalise(centre_view(pictures, recipe), recipe)
+    preprocessing = saved.preprocessing
+    images = [read_photo(photo, preprocessing.resize_size, preprocessing.interpolation) for photo in photos]
+    images = normalize(center_view(images, preprocessing), preprocessing)
     device = next(saved.model.parameters()).device
     return saved.model(images.to(device)).flatten(1).float().softmax(dim=1).cpu()

@@ -1,4 +1,4 @@
-"""A trained model in one file that knows its class names, its pictures' recipe and what it was built from."""
+"""A trained model in one file that knows its class names, its images' preprocessing and what it was built from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
 from helpers.models.backbones import load_backbone
-from helpers.models.checkpoints import copy_into, load_checkpoint, save_checkpoint
 from helpers.models.heads import replace_head
+from helpers.models.weights_files.checkpoints import copy_into, load_checkpoint, save_checkpoint
 
 MODEL = "model.safetensors"
 
@@ -26,24 +26,26 @@ class SavedModel:
     Attributes:
         model: in eval mode.
         classes: what its scores stand for, in order.
-        recipe: how its pictures are prepared.
+        preprocessing: how its images are prepared.
         about: what else was noted when it was saved (backbone, versions, the best epoch ...).
     """
 
     model: nn.Module
     classes: tuple[str, ...]
-    recipe: Recipe
+    preprocessing: Preprocessing
     about: dict[str, Any]
 
 
-def save_model(path: str | Path, model: nn.Module, classes: tuple[str, ...], recipe: Recipe, **about: Any) -> None:
+def save_model(
+    path: str | Path, model: nn.Module, classes: tuple[str, ...], preprocessing: Preprocessing, **about: Any
+) -> None:
     """Write a model with all that is needed to use it, atomically.
 
     Args:
         path: the file, or a run folder.
         model: from `load_backbone` and `replace_head`, or any other (which `load_model` then asks for).
         classes: names in the order of the model's scores.
-        recipe: how its pictures are prepared.
+        preprocessing: how its images are prepared.
         about: further facts that JSON can hold.
 
     Raises:
@@ -53,7 +55,7 @@ def save_model(path: str | Path, model: nn.Module, classes: tuple[str, ...], rec
         "backbone": getattr(model, "backbone_name", None),
         "head": getattr(model, "head_options", {}),
         "classes": list(classes),
-        "recipe": recipe.to_dict(),
+        "preprocessing": preprocessing.to_dict(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         **about,
     }
@@ -71,7 +73,8 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
         HelpersError: if the file is missing or damaged, or `model` is needed or does not fit.
     """
     path = _file(path)
-    tensors, about = load_checkpoint(path, ("classes", "recipe", "backbone", "head"))
+    tensors, about = load_checkpoint(path, ("classes", "backbone", "head"))
+    about.setdefault("preprocessing", about.pop("recipe", None))  # its name in files of the first version
     classes = tuple(about.pop("classes"))
     if model is None:
         if about["backbone"] is None:
@@ -86,7 +89,7 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
         copy_into(model, tensors)
     except HelpersError as error:
         raise HelpersError(f"{path}: {error}") from error
-    return SavedModel(model.eval(), classes, Recipe.from_dict(about.pop("recipe")), about)
+    return SavedModel(model.eval(), classes, Preprocessing.from_dict(about.pop("preprocessing")), about)
 
 
 def _file(path: str | Path) -> Path:

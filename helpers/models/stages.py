@@ -154,7 +154,7 @@ def freeze_batchnorm_statistics(model: nn.Module, frozen: bool = True) -> None:
 def parameter_groups(
     model: nn.Module,
     lr: float,
-    decay: float = 1.0,
+    layer_decay: float = 1.0,
     *,
     weight_decay: float = 0.0,
     head_lr: float | None = None,
@@ -162,13 +162,13 @@ def parameter_groups(
     """Groups for an optimizer, one learning rate per stage, of the parameters that learn.
 
     Discriminative rates as in Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification"
-    (2018): the k-th stage before the head gets `lr * decay**k`. Weight decay is for the weights of layers alone:
+    (2018): the k-th stage before the head gets `lr * layer_decay**k`. Weight decay is for the weights of layers alone:
     biases, norms, tokens and position embeddings get none.
 
     Args:
         model: any network that `stages` can read.
         lr: learning rate of the head, and where the others start from.
-        decay: factor from one stage to the one before it; 1 gives all the same rate.
+        layer_decay: factor from one stage to the one before it; 1 gives all the same rate.
         weight_decay: for the weights of layers.
         head_lr: another learning rate for the head.
 
@@ -182,7 +182,7 @@ def parameter_groups(
     groups = []
     every = stages(model)
     for distance, stage in zip(reversed(range(len(every))), every, strict=True):
-        rate = head_lr if head_lr is not None and distance == 0 else lr * decay**distance
+        rate = head_lr if head_lr is not None and distance == 0 else lr * layer_decay**distance
         learning = {name: p for name, p in stage.parameters.items() if p.requires_grad}
         decayed = [p for name, p in learning.items() if weight_decay == 0 or _is_layer_weight(name, p)]
         exempt = [p for name, p in learning.items() if weight_decay != 0 and not _is_layer_weight(name, p)]
@@ -193,7 +193,7 @@ def parameter_groups(
             groups.append({"name": name, "lr": rate, "weight_decay": 0.0, "params": exempt})
     if not groups:
         raise HelpersError(
-            "every parameter of the model is frozen, so there is nothing to optimise; "
+            "every parameter of the model is frozen, so there is nothing to optimize; "
             f"call set_trainable(model, names) with one of {[stage.name for stage in every]}."
         )
     return groups

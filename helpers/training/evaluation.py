@@ -1,4 +1,4 @@
-"""How good a model is on pictures that it did not learn from."""
+"""How good a model is on images that it did not learn from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helpers.training.compute import autocast
+from helpers.training.runs.precision import autocast
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A model's answers to some labelled pictures, and what follows from them.
+    """A model's answers to some labeled images, and what follows from them.
 
     Attributes:
         logits: (N, C) float32, on the CPU.
@@ -26,17 +26,17 @@ class Scores:
 
     @property
     def predictions(self) -> Tensor:
-        """The class with the highest logit for each picture, (N,) int64."""
+        """The class with the highest logit for each image, (N,) int64."""
         return self.logits.argmax(dim=1)
 
     @property
     def correct(self) -> int:
-        """How many pictures are named correctly."""
+        """How many images are named correctly."""
         return int((self.predictions == self.labels).sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of pictures named correctly, 0 to 1."""
+        """The share of images named correctly, 0 to 1."""
         return self.correct / len(self.labels)
 
     @property
@@ -46,7 +46,7 @@ class Scores:
 
     @property
     def class_accuracy(self) -> Tensor:
-        """The share named correctly within each class, (C,) float; NaN for a class without pictures."""
+        """The share named correctly within each class, (C,) float; NaN for a class without images."""
         classes = self.logits.shape[1]
         right = torch.bincount(self.labels[self.predictions == self.labels], minlength=classes)
         return right / torch.bincount(self.labels, minlength=classes)
@@ -58,7 +58,7 @@ class Scores:
         return torch.bincount(self.labels * classes + self.predictions, minlength=classes**2).view(classes, classes)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval for the accuracy, from the number of pictures alone (not from other seeds).
+        """Wilson's interval for the accuracy, from the number of images alone (not from other seeds).
 
         Source: Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 1927.
         """
@@ -76,7 +76,7 @@ def evaluate(
     precision: str = "fp32",
     gather: Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]] | None = None,
 ) -> Scores:
-    """A model's answers to every picture of some batches, in eval mode; its mode is put back afterwards.
+    """A model's answers to every image of some batches, in eval mode; its mode is put back afterwards.
 
     Args:
         model: gives logits (B, C), or (B, C, 1, 1) from a convolutional head, for images (B, 3, H, W).

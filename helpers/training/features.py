@@ -1,6 +1,6 @@
 """Features computed once: what reaches a head whose backbone is frozen never changes, so it is kept.
 
-While only the head learns, the network before it sees the same pictures in every epoch and gives the same answers.
+While only the head learns, the network before it sees the same images in every epoch and gives the same answers.
 Computing them once and training the head on the stored features gives the same result as the plain loop, many times
 faster.
 """
@@ -22,14 +22,14 @@ from torch.utils.data import Dataset
 from helpers.errors import HelpersError
 from helpers.files import cache_dir
 from helpers.models.stages import head
-from helpers.training.compute import tune_allocator
+from helpers.training.runs.precision import tune_allocator
 
 IN_MEMORY_BYTES = 2**29
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the backbone says about some pictures.
+    """What the backbone says about some images.
 
     Attributes:
         inputs: what the head receives, (N, ...) float32; a memory-mapped file where it is large.
@@ -50,7 +50,7 @@ class FeatureBatches(Dataset):
     behind the same sampler.
 
     Args:
-        views: one `Features` per view of the same N pictures.
+        views: one `Features` per view of the same N images.
     """
 
     def __init__(self, views: Sequence[Features]) -> None:
@@ -82,13 +82,13 @@ def extract(
     Args:
         model: any model that `helpers.models.stages.head` understands.
         batches: of (images (B, 3, H, W), labels (B,)), in the order to keep.
-        names: of all the pictures in these batches, for messages.
+        names: of all the images in these batches, for messages.
         precision: `"fp32"` (exactly what the head would receive) or `"bf16"`.
         gather: where several processes share the batches: brings their parts together.
 
     Raises:
         HelpersError: if the model does more with the head's output than hand it on, so that stored features would not
-            give the model's own answers; or if a picture's features are not finite.
+            give the model's own answers; or if an image's features are not finite.
     """
     tune_allocator()
     device = next(model.parameters()).device
@@ -115,7 +115,7 @@ def extract(
     finally:
         hook.remove()
     if inputs is None or filled != len(names):
-        raise HelpersError(f"{len(names)} pictures were named, but the batches hold {filled}")
+        raise HelpersError(f"{len(names)} images were named, but the batches hold {filled}")
     return Features(inputs, labels)
 
 
@@ -161,7 +161,7 @@ def _check_finite(received: Tensor, names: Sequence[str]) -> None:
     finite = received.flatten(1).isfinite().all(dim=1)
     if not finite.all():
         bad = names[int((~finite).nonzero()[0])]
-        raise HelpersError(f"the features of {bad} are not finite; look at that picture and at the weights")
+        raise HelpersError(f"the features of {bad} are not finite; look at that image and at the weights")
 
 
 def _storage(shape: tuple[int, ...]) -> Tensor:

@@ -14,21 +14,21 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from helpers.data.loaders import Loaders, make_loaders
-from helpers.data.recipes import Recipe
+from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError, HelpersWarning
 from helpers.models.saved_models import save_model
-from helpers.training.compute import choose_precision, tune_allocator
 from helpers.training.history import History, Reporter
-from helpers.training.interrupts import InterruptFlag
-from helpers.training.resume import Recorder, State
+from helpers.training.runs.interrupts import InterruptFlag
+from helpers.training.runs.precision import choose_precision, tune_allocator
+from helpers.training.runs.resume import Recorder, State
 from helpers.training.strategies import Phase, make_strategy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from helpers.training.resume import Snapshot
-    from helpers.training.trainer import Settings, Trainer
+    from helpers.training.loop import Settings, Trainer
+    from helpers.training.runs.resume import Snapshot
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Run:
         history: one row per epoch.
         best: the row of the epoch with the best validation accuracy.
         train_seconds: training, validation and the making of features together, of all sittings of a resumed run.
-        images_seen: training pictures used, each counted every time.
+        images_seen: training images used, each counted every time.
         precision: in which the network ran, `"fp32"` or `"bf16"`.
     """
 
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def images_per_second(self) -> float:
-        """Training pictures used per second of training and validation."""
+        """Training images used per second of training and validation."""
         return self.images_seen / self.train_seconds
 
 
@@ -65,7 +65,7 @@ def fit(
     task: Task,
     strategy: Sequence[Phase] | str = "fine-tuning",
     *,
-    recipe: Recipe | None = None,
+    preprocessing: Preprocessing | None = None,
     loaders: Loaders | None = None,
     optimizer: str = "adamw",
     weight_decay: float = 0.01,
@@ -95,22 +95,22 @@ def fit(
         model: with a head for the task's classes (`replace_head`).
         task: what to learn.
         strategy: a list of phases, or the name of one in `helpers.training.strategies.STRATEGIES`.
-        recipe: how pictures are prepared; default: the recipe that the weights came with (`model.recipe`).
+        preprocessing: how images are prepared; default: the preprocessing that the weights came with (`model.preprocessing`).
         loaders: ready ones, when several runs share them; they then decide batch size and augmentation.
         optimizer: `"adamw"` or `"sgd"` (Nesterov momentum 0.9). A new one is made for each phase, over the stages
             that learn in it.
         weight_decay: for the weights of layers; norms and biases are exempt.
-        batch_size: pictures a step, over all processes.
+        batch_size: images a step, over all processes.
         augment: see `make_loaders`. Phases in which only the head learns use stored features; give `views` to have
             augmented ones among them.
         label_smoothing: 0 to below 1 (Szegedy et al., CVPR 2016).
         mix: None, `"mixup"` (Zhang et al., ICLR 2018), `"cutmix"` (Yun et al., ICCV 2019) or `"both"` at random; not
             in phases on stored features.
-        patience: end a phase after so many epochs without improvement on the validation pictures.
-        keep_best: end each phase with the best weights so far (most validation pictures named correctly, then lowest
+        patience: end a phase after so many epochs without improvement on the validation images.
+        keep_best: end each phase with the best weights so far (most validation images named correctly, then lowest
             loss) rather than the last.
         cache_features: where only the head learns, run the backbone once and keep its features.
-        views: how many versions of each training picture are kept then: the picture as it is, then augmented ones.
+        views: how many versions of each training image are kept then: the image as it is, then augmented ones.
         precision: `"fp32"`, `"bf16"`, or `"auto"` (the faster one in a short trial).
         compile: run the network through `torch.compile`; worthwhile on a GPU.
         seed: of order, augmentation, mixing and dropout.
@@ -128,14 +128,14 @@ def fit(
             finds, a run folder in use, a loss that is not finite, or files that cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the step in hand is finished and saved to `out`.
     """
-    from helpers.training.trainer import Settings, Trainer
+    from helpers.training.loop import Settings, Trainer
 
     tune_allocator()
     phases = make_strategy(strategy) if isinstance(strategy, str) else list(strategy)
     accelerator = _accelerator(batch_size if loaders is None else loaders.train.batch_size)
     model.to(accelerator.device, memory_format=torch.channels_last)
-    recipe = recipe or _own_recipe(model)
-    loaders = loaders or make_loaders(task, recipe, batch_size=batch_size, augment=augment, seed=seed)
+    preprocessing = preprocessing or _own_preprocessing(model)
+    loaders = loaders or make_loaders(task, preprocessing, batch_size=batch_size, augment=augment, seed=seed)
     settings = Settings(
         optimizer=optimizer,
         weight_decay=weight_decay,
@@ -154,9 +154,9 @@ def fit(
     identity = {
         "backbone": getattr(model, "backbone_name", type(model).__name__),
         "classes": task.classes,
-        "pictures": task.fingerprint(),
+        "images": task.fingerprint(),
         "strategy": [asdict(phase) for phase in phases],
-        "recipe": recipe.to_dict(),
+        "preprocessing": preprocessing.to_dict(),
         "batch_size": loaders.train.batch_size,
         "augment": repr(augment),
         "settings": asdict(settings),
@@ -169,27 +169,29 @@ def fit(
         trainer.resume_from(_stored(recorder, resume))
         recorder.check_place()
     if doctor and trainer.state == State():  # a run that goes on was looked at when it began
-        _examine(trainer, recipe)
+        _examine(trainer, preprocessing)
     try:
         with torch.random.fork_rng(), InterruptFlag() as interrupt:
             trainer.run(interrupt)
     finally:
         if out is not None and trainer.state.best is not None and accelerator.is_main_process:
-            save_model(out, model, task.classes, recipe, task=task.name, best=trainer.state.best)
+            save_model(out, model, task.classes, preprocessing, task=task.name, best=trainer.state.best)
     return _summary(trainer.state, settings.precision)
 
 
-def _examine(trainer: Trainer, recipe: Recipe) -> None:
+def _examine(trainer: Trainer, preprocessing: Preprocessing) -> None:
     """Let the doctor look at what the first phase is about to train; every process comes to the same verdict."""
-    from helpers.doctor import guard
+    from helpers.training.loop import enter_phase
     from helpers.training.optim import make_optimizer, make_scheduler
-    from helpers.training.trainer import enter_phase
+    from transfer_doctor import guard
 
     model, phase, settings, loaders = trainer.model, trainer.strategy[0], trainer.settings, trainer.loaders
     enter_phase(model, phase)
     optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
     scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))
-    guard(model, optimizer, loaders.train, loaders.val, scheduler, trainer.criterion, recipe, trainer.task.classes)
+    guard(
+        model, optimizer, loaders.train, loaders.val, scheduler, trainer.criterion, preprocessing, trainer.task.classes
+    )
 
 
 def _summary(state: State, precision: str) -> Run:
@@ -218,14 +220,14 @@ def _precision(precision: str, model: nn.Module, shape: tuple[int, ...], acceler
     return broadcast_object_list([choose_precision(precision, model, shape, accelerator.device)])[0]
 
 
-def _own_recipe(model: nn.Module) -> Recipe:
-    recipe = getattr(model, "recipe", None)
-    if recipe is None:
+def _own_preprocessing(model: nn.Module) -> Preprocessing:
+    preprocessing = getattr(model, "preprocessing", None)
+    if preprocessing is None:
         raise HelpersError(
-            "this model does not say how its pictures are to be prepared; pass `recipe`, "
-            "for instance helpers.data.recipes.IMAGENET for ImageNet weights"
+            "this model does not say how its images are to be prepared; pass `preprocessing`, "
+            "for instance helpers.data.preprocessing.IMAGENET for ImageNet weights"
         )
-    return recipe
+    return preprocessing
 
 
 @torch.random.fork_rng()
@@ -240,7 +242,7 @@ def _batch_shape(model: nn.Module, task: Task, loaders: Loaders) -> tuple[int, .
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = images.shape[2:]
         raise HelpersError(
-            f"this {type(model).__name__} takes no pictures of {height} x {width} px ({error}); choose another size: "
+            f"this {type(model).__name__} takes no images of {height} x {width} px ({error}); choose another size: "
             f"its weights expect {_expected_size(model)}"
         ) from error
     finally:
@@ -254,16 +256,16 @@ def _batch_shape(model: nn.Module, task: Task, loaders: Loaders) -> tuple[int, .
 
 
 def _expected_size(model: nn.Module) -> str:
-    recipe = getattr(model, "recipe", None)
-    return "another one" if recipe is None else f"{recipe.image_size} px"
+    preprocessing = getattr(model, "preprocessing", None)
+    return "another one" if preprocessing is None else f"{preprocessing.image_size} px"
 
 
-def _check_batchnorm(model: nn.Module, phases: Sequence[Phase], pictures: int) -> None:
-    """Refuse to let BatchNorm learn the statistics of batches of a single picture."""
+def _check_batchnorm(model: nn.Module, phases: Sequence[Phase], images: int) -> None:
+    """Refuse to let BatchNorm learn the statistics of batches of a single image."""
     has_batchnorm = any(isinstance(module, _BatchNorm) for module in model.modules())
-    if pictures < 2 and has_batchnorm and any(phase.update_batchnorm for phase in phases):
+    if images < 2 and has_batchnorm and any(phase.update_batchnorm for phase in phases):
         raise HelpersError(
-            "BatchNorm cannot follow the statistics of one picture at a time: choose a batch size of at least 2 a "
+            "BatchNorm cannot follow the statistics of one image at a time: choose a batch size of at least 2 a "
             "process, or phases with update_batchnorm=False"
         )
 
@@ -277,10 +279,10 @@ def _check(phases: Sequence[Phase], settings: Settings, augment: Any) -> None:
         raise HelpersError(f"weight_decay is a number, 0 or more, not {settings.weight_decay!r}")
     if settings.views < 1 or (settings.patience is not None and settings.patience < 1):
         raise HelpersError(f"views ({settings.views}) and patience ({settings.patience}) are counts, 1 or more")
-    head_only = all(phase.train in ("head", 1) for phase in phases) and settings.cache_features
+    head_only = all(phase.trainable in ("head", 1) for phase in phases) and settings.cache_features
     if head_only and (settings.mix or (augment is not None and settings.views == 1)):
         warnings.warn(
-            "only the head learns, on stored features of the pictures as they are, so augmentation and mixing have no "
+            "only the head learns, on stored features of the images as they are, so augmentation and mixing have no "
             "effect; give views=4, say, for augmented views, or cache_features=False for the plain loop",
             HelpersWarning,
             stacklevel=3,

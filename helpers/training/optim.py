@@ -28,7 +28,7 @@ def make_optimizer(model: nn.Module, phase: Phase, name: str, weight_decay: floa
     Raises:
         HelpersError: for an unknown optimizer.
     """
-    groups = parameter_groups(model, phase.lr, phase.decay, weight_decay=weight_decay, head_lr=phase.head_lr)
+    groups = parameter_groups(model, phase.lr, phase.layer_decay, weight_decay=weight_decay, head_lr=phase.head_lr)
     if name == "adamw":
         return torch.optim.AdamW(groups, fused=_can_fuse(model))
     if name == "sgd":

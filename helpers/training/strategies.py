@@ -19,11 +19,11 @@ class Phase:
     """Some epochs during which a fixed set of stages learns.
 
     Attributes:
-        train: which stages learn: `"all"`, `"head"`, a number (so many stages, from the head) or a tuple
+        trainable: which stages learn: `"all"`, `"head"`, a number (so many stages, from the head) or a tuple
             of stage names (`helpers.models.stages.stages`). All others are frozen, their BatchNorm included.
         lr: the learning rate of the stages (the highest one, where a schedule varies it).
-        epochs: how many passes over the training pictures.
-        decay: each stage further from the head learns at `decay` times the rate of the one above it
+        epochs: how many passes over the training images.
+        layer_decay: each stage further from the head learns at `layer_decay` times the rate of the one above it
             (discriminative rates; Howard and Ruder, *Universal Language Model Fine-tuning for Text
             Classification*, ACL 2018).
         head_lr: the head's own rate, where it should differ from `lr`.
@@ -32,13 +32,13 @@ class Phase:
         warmup: the share of the phase, from 0 to below 1, in which the rate first rises linearly to its value
             (for the one-cycle schedule: the share that rises; its own 0.3 where 0 is given).
         update_batchnorm: whether BatchNorm layers of the learning stages follow the statistics of the new
-            pictures. False keeps the pretrained statistics, which small batches cannot estimate better.
+            images. False keeps the pretrained statistics, which small batches cannot estimate better.
     """
 
-    train: str | int | tuple[str, ...]
+    trainable: str | int | tuple[str, ...]
     lr: float
     epochs: int
-    decay: float = 1.0
+    layer_decay: float = 1.0
     head_lr: float | None = None
     schedule: str = "one-cycle"
     warmup: float = 0.0
@@ -47,7 +47,7 @@ class Phase:
     def __post_init__(self) -> None:
         if self.epochs < 1 or int(self.epochs) != self.epochs:
             raise HelpersError(f"a phase has a whole number of epochs, 1 or more; not {self.epochs!r}")
-        for name, value in (("lr", self.lr), ("head_lr", self.head_lr), ("decay", self.decay)):
+        for name, value in (("lr", self.lr), ("head_lr", self.head_lr), ("layer_decay", self.layer_decay)):
             if value is not None and not 0 < value < float("inf"):
                 raise HelpersError(f"{name} of a phase must be a positive number, not {value!r}")
         if self.schedule not in SCHEDULES:
@@ -55,23 +55,25 @@ class Phase:
         if not 0 <= self.warmup < 1:
             raise HelpersError(f"warmup is a share of the phase, from 0 to below 1 (say 0.1), not {self.warmup!r}")
 
-    def learning(self, names: Sequence[str]) -> tuple[str, ...]:
+    def trainable_stages(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names among `names` (a model's stages, stem to head) that learn in this phase.
 
         Raises:
-            HelpersError: if `train` names a stage that the model does not have, or too many stages.
+            HelpersError: if `trainable` names a stage that the model does not have, or too many stages.
         """
-        if self.train == "all":
+        if self.trainable == "all":
             return tuple(names)
-        if self.train == "head":
+        if self.trainable == "head":
             return (names[-1],)
-        if isinstance(self.train, int):
-            if not 1 <= self.train <= len(names):
-                raise HelpersError(f"train={self.train}: this model has {len(names)} stages: {', '.join(names)}")
-            return tuple(names[-self.train :])
-        wanted = (self.train,) if isinstance(self.train, str) else self.train
+        if isinstance(self.trainable, int):
+            if not 1 <= self.trainable <= len(names):
+                raise HelpersError(
+                    f"trainable={self.trainable}: this model has {len(names)} stages: {', '.join(names)}"
+                )
+            return tuple(names[-self.trainable :])
+        wanted = (self.trainable,) if isinstance(self.trainable, str) else self.trainable
         if not wanted or not set(wanted) <= set(names):
-            raise HelpersError(f"train={self.train!r}: name stages of this model, which are {', '.join(names)}")
+            raise HelpersError(f"trainable={self.trainable!r}: name stages of this model, which are {', '.join(names)}")
         return tuple(name for name in names if name in wanted)
 
 
@@ -88,20 +90,20 @@ def fine_tuning(epochs: int = 15, lr: float = 3e-4) -> list[Phase]:
     return [Phase("all", lr, epochs, head_lr=10 * lr)]
 
 
-def discriminative(epochs: int = 15, lr: float = 1e-3, decay: float = 0.6) -> list[Phase]:
+def discriminative(epochs: int = 15, lr: float = 1e-3, layer_decay: float = 0.6) -> list[Phase]:
     """Everything learns, and each stage towards the stem more slowly than the one above it."""
-    return [Phase("all", lr, epochs, decay=decay)]
+    return [Phase("all", lr, epochs, layer_decay=layer_decay)]
 
 
-def gradual_unfreezing(epochs: int = 15, lr: float = 1e-3, decay: float = 0.6) -> list[Phase]:
+def gradual_unfreezing(epochs: int = 15, lr: float = 1e-3, layer_decay: float = 0.6) -> list[Phase]:
     """The head first, then the last two stages, the last three, and at last everything.
 
     The method is Howard and Ruder's (ACL 2018). The first three phases take a sixth of the epochs each (at
     least one); with fewer than four epochs there are fewer phases.
     """
     short = max(1, epochs // 6)
-    opening = [Phase(train, lr, short, decay=decay) for train in ("head", 2, 3)[: epochs - 1]]
-    return [*opening, Phase("all", lr, epochs - short * len(opening), decay=decay)]
+    opening = [Phase(trainable, lr, short, layer_decay=layer_decay) for trainable in ("head", 2, 3)[: epochs - 1]]
+    return [*opening, Phase("all", lr, epochs - short * len(opening), layer_decay=layer_decay)]
 
 
 def lp_ft(epochs: int = 15, lr: float = 3e-4) -> list[Phase]:
@@ -114,7 +116,7 @@ def lp_ft(epochs: int = 15, lr: float = 3e-4) -> list[Phase]:
 
 
 def from_scratch(epochs: int = 30, lr: float = 2e-3) -> list[Phase]:
-    """Everything learns, on a network without pretrained weights; BatchNorm follows the pictures."""
+    """Everything learns, on a network without pretrained weights; BatchNorm follows the images."""
     return [Phase("all", lr, epochs, update_batchnorm=True)]
 
 

@@ -1,4 +1,4 @@
-"""The alternative text that a lesson stores with a picture becomes the text of the picture on the page."""
+"""The alternative text that a lesson stores with an image becomes the text of the image on the page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def setup(app: Sphinx) -> None:
 
 
 def render_image(self: NbElementRenderer, data: MimeData) -> list[nodes.Element]:
-    """Render a picture as MyST-NB does, with the alternative text of the output that holds it."""
-    pictures = _render_image(self, data)
+    """Render an image as MyST-NB does, with the alternative text of the output that holds it."""
+    images = _render_image(self, data)
     alt = data.output_metadata.get(data.mime_type, {}).get("alt") or data.output_metadata.get("alt")
     if alt:
-        for picture in pictures:
-            picture["alt"] = alt
-    return pictures
+        for image in images:
+            image["alt"] = alt
+    return images

@@ -1,6 +1,6 @@
-"""The doctor's chapter: what the register of checks and the museum say about each finding.
+"""The doctor's chapter: what the register of checks and the mistakes say about each finding.
 
-The checks are functions under `@check(severity, needs=..., unless=...)` in `helpers/doctor/`. Their source is read, not
+The checks are functions under `@check(severity, needs=..., unless=...)` in `transfer_doctor/`. Their source is read, not
 imported, which keeps PyTorch out of the building of the site.
 """
 
@@ -20,8 +20,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[3]
-DOCTOR = ROOT / "helpers" / "doctor"
-COSTS = ROOT / "data" / "museum.json"
+DOCTOR = ROOT / "transfer_doctor"
+COSTS = ROOT / "data" / "mistakes.json"
 LOGGER = logging.getLogger(__name__)
 
 
@@ -67,10 +67,10 @@ def _checks_in(file: Path) -> Iterator[Check]:
 
 
 def read_costs() -> dict[str, list[dict[str, Any]]]:
-    """What the museum measured, by finding; nothing where it has not been measured."""
+    """What the mistakes measured, by finding; nothing where it has not been measured."""
     costs: dict[str, list[dict[str, Any]]] = {}
     if COSTS.exists():
-        for row in json.loads(COSTS.read_text(encoding="utf-8"))["exhibits"]:
+        for row in json.loads(COSTS.read_text(encoding="utf-8"))["mistakes"]:
             costs.setdefault(row["code"], []).append(row)
     return costs
 
@@ -105,7 +105,7 @@ def _badge(severity: str) -> str:
 
 
 def _cost(row: dict[str, Any]) -> str:
-    measured, lost = f"- Measured, {row['exhibit'].replace('_', ' ')}:", 100 * row["lost"]
+    measured, lost = f"- Measured, {row['mistake'].replace('_', ' ')}:", 100 * row["lost"]
     low, high = (100 * end for end in row["interval"])
     if not row["distinguishable"]:
         return f"{measured} no loss that can be told from chance ({low:+.1f} to {high:+.1f} points).\n"

@@ -1,4 +1,4 @@
-"""The front page's picture: what pretraining was worth, drawn from the figures of the model card."""
+"""The front page's image: what pretraining was worth, drawn from the figures of the model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD = Path(__file__).parents[3] / "data" / "card.json"
 ROWS = ("from scratch", "head only", "fine-tuned")
 LEFT, RIGHT, TOP, STEP, FOOT = 118, 66, 6, 36, 24  # the frame around the scale and the distance of rows, in units
 WIDTHS = {"wide": 800, "narrow": 400}
-"""A phone gets a picture of its own, with words of the same size; the style shows one of the two."""
+"""A phone gets an image of its own, with words of the same size; the style shows one of the two."""
 
 
 def setup(app: Sphinx) -> None:
@@ -30,12 +30,12 @@ class Outcome(SphinxDirective):
         """Read the card and draw."""
         self.env.note_dependency(str(CARD))
         task = json.loads(CARD.read_text(encoding="utf-8"))["flowers"]
-        pictures = ["\n".join(draw(task, screen)) for screen in WIDTHS]
-        return [nodes.raw("", "\n".join(pictures), format="html")]
+        images = ["\n".join(draw(task, screen)) for screen in WIDTHS]
+        return [nodes.raw("", "\n".join(images), format="html")]
 
 
 def draw(task: dict[str, dict], screen: str) -> Iterator[str]:
-    """The picture as SVG for one kind of screen; its colours come from the page's style, so it suits light and dark."""
+    """The image as SVG for one kind of screen; its colors come from the page's style, so it suits light and dark."""
     width = WIDTHS[screen]
     bottom = TOP + STEP * len(ROWS)
     told = "; ".join(f"{name} {100 * task[name]['mean']:.0f} %" for name in ROWS)

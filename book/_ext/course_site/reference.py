@@ -79,7 +79,7 @@ def document(name: str, node: Definition) -> Iterator[str]:
     if isinstance(node, ast.FunctionDef):
         yield from _directive("function", f"{name}{_signature(node)}", _docstring(node))
     elif isinstance(node, ast.ClassDef):
-        yield from _directive("class", f"{name}{_initialiser(node)}", _docstring(node), tuple(_members(node)))
+        yield from _directive("class", f"{name}{_initializer(node)}", _docstring(node), tuple(_members(node)))
     else:
         yield from _directive("data", name, [f"``{ast.unparse(node.value)}``" if node.value else ""])
 
@@ -108,7 +108,7 @@ def _signature(node: ast.FunctionDef, drop: int = 0) -> str:
     return f"({ast.unparse(arguments)}){returns}"
 
 
-def _initialiser(node: ast.ClassDef) -> str:
+def _initializer(node: ast.ClassDef) -> str:
     """The arguments that make an object: of `__init__`, or a dataclass's fields."""
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":

@@ -1,0 +1,1 @@
+"""Images drawn from formulas: flowers (the near target), slides (the far one), and the backbone's source."""

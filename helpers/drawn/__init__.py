@@ -1,1 +1,0 @@
-"""Pictures drawn from formulas: flowers (the near target), slides (the far one), and the backbone's source."""

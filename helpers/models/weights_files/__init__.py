@@ -1,0 +1,1 @@
+"""Weights on disk: read without running code, official ones fetched and verified, checkpoints."""

@@ -1,0 +1,64 @@
+"""Every mistake of the mistakes is found under its own code, every repaired twin and every correct set-up is clean."""
+
+import pytest
+import torch
+
+from helpers import diagnose
+from tests.mistakes import CORRECT, MISTAKES
+from tests.mistakes.small import ARCHITECTURES, small_world
+from transfer_doctor.catalogue import CHECKS
+
+CASES = []
+for number, mistake in enumerate(MISTAKES):
+    rooms = [name for name in ARCHITECTURES if not mistake.only or name in mistake.only]
+    family = ("sgd", "adam")[number % 2]
+    CASES.append(
+        pytest.param(mistake, rooms[number % len(rooms)], family, id=f"{mistake.name}-{rooms[number % len(rooms)]}")
+    )
+
+
+@pytest.fixture(scope="module")
+def world():
+    made = {}
+    return lambda architecture, family: made.setdefault((architecture, family), small_world(architecture, family))
+
+
+def alarms(diagnosis):
+    return {finding.code for finding in diagnosis.findings if finding.severity != "note"}
+
+
+def check_itself_failed(diagnosis):
+    return [reason for reason in diagnosis.not_checked.values() if "this check itself failed" in reason]
+
+
+@pytest.mark.parametrize(("mistake", "architecture", "family"), CASES)
+def test_the_mistake_is_found_and_its_twin_is_clean(mistake, architecture, family, world):
+    torch.manual_seed(0)
+    wrong = diagnose(**mistake.build(world(architecture, family), True).shown())
+    right = diagnose(**mistake.build(world(architecture, family), False).shown())
+    assert mistake.code in wrong.codes, wrong
+    assert alarms(wrong) <= {mistake.code}, wrong
+    assert mistake.code not in right.codes, right
+    assert not alarms(right), right
+    assert not check_itself_failed(wrong) + check_itself_failed(right)
+
+
+@pytest.mark.parametrize("family", ["sgd", "adam"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_rate_too_high_is_found_in_every_architecture(architecture, family, world):
+    (mistake,) = [each for each in MISTAKES if each.code == "rate-too-high"]
+    wrong, right = (diagnose(**mistake.build(world(architecture, family), wrong).shown()) for wrong in (True, False))
+    assert [finding.code for finding in wrong.of("error")] == ["rate-too-high"], wrong
+    assert not alarms(right), right
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_set_up_raises_no_alarm(name):
+    diagnosis = diagnose(**CORRECT[name]().shown())
+    assert not alarms(diagnosis), diagnosis
+    assert not check_itself_failed(diagnosis)
+
+
+def test_every_check_has_an_mistake():
+    without = {"parameters-unused"}
+    assert {mistake.code for mistake in MISTAKES} | without == set(CHECKS)

@@ -1,0 +1,136 @@
+"""What lessons measure, claim, show and examine with."""
+
+import base64
+import io
+import json
+import random
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from PIL import Image
+from scipy import stats
+
+from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, quiz, show, world
+from helpers.lessons import activations, plots
+from helpers.lessons.claims import MIME, ClaimError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shell():
+    """Displays are caught as in a notebook."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+OURS, THEIRS = [0.90, 0.88, 0.93, 0.91, 0.90], [0.80, 0.83, 0.85, 0.82, 0.79]
+
+
+def test_the_interval_is_students() -> None:
+    found = interval(OURS)
+    low, high = stats.t.interval(0.95, 4, loc=found.mean, scale=stats.sem(OURS))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert str(found) == "90.4 ± 2.3 %, 5 seeds"
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, float("nan")]])
+def test_an_interval_needs_several_numbers(values) -> None:
+    with pytest.raises(HelpersError, match="two or more finite"):
+        interval(values)
+
+
+def test_seeds_are_compared_in_pairs() -> None:
+    assert compare(OURS, THEIRS).verdict == "better"
+    assert compare(THEIRS, OURS).verdict == "worse"
+    same = compare(OURS, [0.91, 0.87, 0.94, 0.90, 0.90])
+    assert same.verdict == "not distinguishable"
+    assert "paired seeds" in str(same)
+    # A common rise and fall of both is no doubt about their difference.
+    waves = [0.1, 0.5, 0.9]
+    assert compare([w + 0.05 + 0.001 * w for w in waves], waves).verdict == "better"
+    with pytest.raises(HelpersError, match="cannot be paired"):
+        compare(OURS, THEIRS[:3])
+
+
+def test_over_seeds_runs_each() -> None:
+    assert over_seeds(lambda seed: seed / 2, range(3)) == [0.0, 0.5, 1.0]
+
+
+def test_a_claim_shows_its_evidence_and_stops_when_it_fails() -> None:
+    with capture_output() as shown:
+        claim("Ours is better.", True, compare(OURS, THEIRS))
+    (output,) = shown.outputs
+    assert output.data[MIME]["sentence"] == "Ours is better."
+    assert "+8.6" in output.data[MIME]["evidence"]
+    assert "Ours is better." in output.data["text/html"]
+    json.dumps(output.data)
+    with pytest.raises(ClaimError, match=r"better: 90\.4 %"):
+        claim("Theirs is better.", False, compare(OURS, THEIRS))
+
+
+def test_images_carry_words_and_stay_small() -> None:
+    flowers = load_task("flowers", classes=8).val.images[:24]
+    with capture_output() as shown:
+        show(plots.grid(flowers), alt="Flowers.")
+    data = shown.outputs[0].data
+    assert shown.outputs[0].metadata["image/png"]["alt"] == "Flowers."
+    png = base64.b64decode(data["image/png"])
+    assert len(png) < 150_000
+    assert Image.open(io.BytesIO(png)).width > 500
+    assert not plt.get_fignums()
+    with pytest.raises(HelpersError, match="alt text"):
+        show(plots.grid(flowers), alt=" ")
+    noise = torch.randint(0, 256, (80, 3, 64, 64), dtype=torch.uint8)
+    with pytest.raises(HelpersError, match="smaller or simpler"):
+        show(plots.grid(noise), alt="Too much.")
+
+
+def test_a_quiz_shown_again_is_the_same_page() -> None:
+    before, pages = random.getstate(), []
+    for _ in range(2):
+        with capture_output() as shown:
+            quiz("01")
+        pages.append([output.data for output in shown.outputs])
+    assert pages[0] == pages[1]
+    assert random.getstate() == before
+
+
+def test_stages_are_seen_without_changing_the_model() -> None:
+    model = load_backbone("embedded").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    outputs = activations.stage_outputs(model, torch.rand(2, 3, 64, 64))
+    assert list(outputs) == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert outputs["layer4"].shape == (2, 256, 2, 2)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    features = activations.stage_features(model, torch.rand(5, 3, 64, 64), batch_size=2)
+    assert [tuple(vectors.shape) for vectors in features.values()] == [(5, n) for n in (32, 32, 64, 128, 256)]
+
+
+def test_neighbors_probes_and_mistakes_on_clear_cases() -> None:
+    points = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    assert activations.neighbors(points[:1], points, 2).tolist() == [[0, 1]]
+    labels = torch.tensor([0, 0, 1, 1])
+    assert activations.probe(points, labels, points, labels) == 1.0
+    scores = torch.tensor([[5.0, 0.0], [0.0, 9.0], [2.0, 0.0], [0.0, 3.0]])
+    assert activations.most_confident_mistakes(scores, labels, 5) == [1, 2]
+
+
+def test_first_filters_need_colors() -> None:
+    filters = activations.first_filters(load_backbone("embedded"))
+    assert filters.shape[1] == 3
+    assert (filters.min(), filters.max()) == (0, 1)
+    with pytest.raises(HelpersError, match="three colors"):
+        activations.first_filters(torch.nn.Linear(2, 2))
+
+
+def test_the_world_is_one_word(monkeypatch) -> None:
+    monkeypatch.delenv("WORLD", raising=False)
+    assert world().name == "embedded"
+    monkeypatch.setenv("WORLD", "real")
+    assert world().real
+    assert world("embedded").task(classes=3).classes == world("embedded").task(classes=4).classes[:3]
+    with pytest.raises(HelpersError, match="no world"):
+        world("mars")

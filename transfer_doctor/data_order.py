@@ -1,0 +1,87 @@
+"""The order of training: shuffled, sorted, and how it ends."""
+
+from __future__ import annotations
+
+import torch
+
+from transfer_doctor.case import Case
+from transfer_doctor.findings import CannotTell, Symptom, check
+
+SORTED = 0.9  # share of neighbors with the same label from which an epoch counts as sorted
+SHUFFLE = "train_loader = DataLoader(train_dataset, batch_size={size}, shuffle=True)"
+
+
+@check("warning", needs=("train_loader",), unless=("sorted-batches",))
+def not_shuffled(case: Case) -> Symptom | None:
+    """Training images come in the same order in every epoch."""
+    reading = case.train_loader
+    first, second = reading.order(0), reading.order(1)
+    if len(reading.batch_sizes) < 2:
+        return None
+    if first is not None:
+        same = first == second
+    else:
+        again = reading.again(len(reading.batches))
+        if not reading.batches or len(again) != len(reading.batches):
+            raise CannotTell("the training loader gives too few batches to compare two epochs")
+        same = all(
+            a.shape == b.shape and torch.equal(a, b) and torch.equal(x, y)
+            for (a, x), (b, y) in zip(reading.batches, again, strict=True)
+        )
+    if not same:
+        return None
+    size = reading.batch_sizes[0]
+    return Symptom(
+        "The training loader gives the same batches in the same order in every epoch.",
+        f"Two epochs of {len(first or reading.batches)} batches were identical"
+        + (f" (first images {first[0][:5]})." if first else ", image by image."),
+        SHUFFLE.format(size=size),
+    )
+
+
+@check("error", needs=("train_loader",))
+def sorted_batches(case: Case) -> Symptom | None:
+    """Training images come class by class."""
+    reading = case.train_loader
+    batches = reading.epoch_labels
+    if len(batches) < 2 or (not reading.whole and reading.order(0) is None and len(batches) < 4):
+        return None
+    labels = torch.cat(batches)
+    classes = len(labels.unique())
+    if classes < 2:
+        return None
+    same = float((labels[1:] == labels[:-1]).float().mean())
+    expected = float((torch.bincount(labels.clamp_min(0)).float() / len(labels)).square().sum())
+    pure = sum(len(batch.unique()) <= max(1, classes // 4) for batch in batches) / len(batches)
+    if same < SORTED or expected > 0.8 or pure < 0.5:
+        return None
+    ones = sum(len(batch.unique()) == 1 for batch in batches)
+    return Symptom(
+        "Training images come sorted by class, so each batch teaches one answer and the next forgets it.",
+        f"{ones} of {len(batches)} batches hold a single class, and {same:.0%} of neighbors have the same label (by "
+        f"chance: {expected:.0%}).",
+        SHUFFLE.format(size=reading.batch_sizes[0]),
+    )
+
+
+@check("warning", needs=("model", "train_loader"), unless=("module-raises",))
+def last_batch_of_one(case: Case) -> Symptom | None:
+    """The last batch holds one image, of which BatchNorm cannot take statistics."""
+    sizes = case.train_loader.batch_sizes
+    whole = case.train_loader.order(0) is not None or case.train_loader.first_pass[2]
+    twin = case.in_training()
+    norms = [layer for layer in case.layers if layer.is_batch_norm and twin.get_submodule(layer.name).training]
+    if not whole or len(sizes) < 2 or sizes[-1] != 1 or not norms:
+        return None
+    try:
+        with torch.no_grad():
+            case.run(twin, case.batch[0][:1])
+        effect, severity = "it gives noisy statistics", None
+    except ValueError as error:
+        effect, severity = f"the model raises: {error}", "error"
+    return Symptom(
+        f"The last training batch holds a single image, and {len(norms)} BatchNorm layers take statistics of it.",
+        f"{sum(sizes)} images in batches of {sizes[0]} leave 1 over; on a copy, {effect}.",
+        f"train_loader = DataLoader(train_dataset, batch_size={sizes[0]}, shuffle=True, drop_last=True)",
+        severity=severity,
+    )

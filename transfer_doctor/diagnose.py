@@ -1,0 +1,192 @@
+"""One call that looks at everything: `diagnose`, and the guard that keeps a broken run from starting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from helpers.errors import HelpersError
+from transfer_doctor.case import Case
+from transfer_doctor.catalogue import CHECKS
+from transfer_doctor.findings import CannotTell, Check, Finding, Symptom
+from transfer_doctor.isolation import untouched
+from transfer_doctor.loader_copy import rehearsal
+from transfer_doctor.loader_sample import Reading
+from transfer_doctor.report import Diagnosis
+
+READING_SECONDS = 2.0
+GUARD_SECONDS = 0.2
+LEFT_TO_FIT = {  # which ends such a run by itself, and then knows more
+    "rate-too-high",  # trial steps cost too much; it stops at a loss that is not finite, and names the rate
+    "images-not-finite",  # and names the image
+}
+ON_PURPOSE = {"weights-look-random"}  # who starts a run from random weights has asked for them
+OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
+
+
+def diagnose(
+    model: nn.Module | None = None,
+    optimizer: Any = None,
+    train_loader: Iterable | None = None,
+    val_loader: Iterable | None = None,
+    *,
+    scheduler: Any = None,
+    criterion: Callable | None = None,
+    weights: Any = None,
+    classes: Sequence[str] | None = None,
+    preprocessing: Any = None,
+) -> Diagnosis:
+    """Look for the common mistakes of transfer learning in the objects of a training script.
+
+    Nothing is trained and nothing is changed: parameters, buffers, modes, gradients, optimizer state, random states
+    and the loaders' next epoch are afterwards as before. Whatever is not shown is not checked, and said so.
+
+    Args:
+        model: any classifier; compiled and DistributedDataParallel-wrapped ones too.
+        optimizer: any optimizer.
+        train_loader: any iterable of `(images (B, C, H, W), labels (B,))`, or of dictionaries that hold them.
+        val_loader: likewise.
+        scheduler: the learning-rate scheduler.
+        criterion: the loss, a module or a function of (outputs, labels).
+        weights: what was to be loaded: a torchvision enum, a timm name, a state dict or a file. `False` says that the
+            network starts from scratch on purpose.
+        classes: class names, in the order of their numbers.
+        preprocessing: how the weights expect images (`helpers.Preprocessing`), where neither weights nor model tell it.
+
+    Returns:
+        The findings, the most severe first.
+    """
+    shown = {
+        "scheduler": scheduler,
+        "criterion": criterion,
+        "weights": weights,
+        "classes": classes,
+        "preprocessing": preprocessing,
+    }
+    return examine(CHECKS.values(), model, optimizer, (train_loader, val_loader), shown, READING_SECONDS)
+
+
+def guard(
+    model: nn.Module,
+    optimizer: Any,
+    train_loader: Iterable,
+    val_loader: Iterable | None = None,
+    scheduler: Any = None,
+    criterion: Callable | None = None,
+    preprocessing: Any = None,
+    classes: Sequence[str] | None = None,
+    weights: Any = None,
+) -> None:
+    """Refuse to start a training run in which something is wrong: the checks that can find an error, and only these.
+
+    It takes a fraction of a second with a small network: nothing is tried out in trial steps, and no more than two
+    batches are read of loaders that take their time. Random weights are let pass, as they may be meant.
+
+    Raises:
+        HelpersError: with verdict, evidence and fix of each error.
+    """
+    serious = [check for check in CHECKS.values() if check.severity == "error" and check.code not in LEFT_TO_FIT]
+    shown = {
+        "scheduler": scheduler,
+        "criterion": criterion,
+        "weights": weights,
+        "classes": classes,
+        "preprocessing": preprocessing,
+    }
+    found = examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS)
+    certain = [finding for finding in found if finding.code not in ON_PURPOSE]
+    try:
+        Diagnosis(certain, found.not_checked, found.seconds).raise_on("error")
+    except HelpersError as refusal:
+        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None
+
+
+def examine(
+    checks: Collection[Check],
+    model: nn.Module | None,
+    optimizer: Any,
+    loaders: tuple[Iterable | None, Iterable | None],
+    shown: dict[str, Any],
+    seconds: float,
+) -> Diagnosis:
+    """Do some checks on some objects; `diagnose` and `guard` say what the objects are.
+
+    Args:
+        checks: which checks.
+        model: the network.
+        optimizer: its optimizer.
+        loaders: for training and for validation.
+        shown: the remaining arguments of `diagnose` by name.
+        seconds: how long reading each loader may take.
+    """
+    start = time.perf_counter()
+    not_checked: dict[str, str] = {}
+    with untouched(model), ExitStack() as stack, torch.enable_grad():
+        torch.manual_seed(0)
+        readings, unread = _readings(stack, loaders, seconds)
+        case = Case(model, optimizer, *readings, loaders=loaders, **shown)
+        present = _present(case)
+        found: list[Finding] = []
+        for check in checks:
+            missing = [need for need in check.needs if need not in present]
+            if missing:
+                not_checked[check.code] = unread or f"needs {' and '.join(_spoken(missing))}"
+                continue
+            try:
+                found += [_finding(check, symptom) for symptom in _symptoms(check, case)]
+            except CannotTell as reason:
+                not_checked[check.code] = str(reason)
+            except Exception as error:  # a check must never stop the learner's work
+                not_checked[check.code] = f"this check itself failed with {type(error).__name__}: {error}"
+    codes = {finding.code for finding in found}
+    by_code = {check.code: check for check in checks}
+    kept = [finding for finding in found if not codes & set(by_code[finding.code].unless)]
+    return Diagnosis(kept, not_checked, time.perf_counter() - start)
+
+
+def _readings(
+    stack: ExitStack, loaders: tuple[Iterable | None, ...], seconds: float
+) -> tuple[list[Reading | None], str]:
+    readings: list[Reading | None] = []
+    unread = ""
+    for loader, split in zip(loaders, ("training", "validation"), strict=True):
+        try:
+            copy = None if loader is None else stack.enter_context(rehearsal(loader))
+            readings.append(None if copy is None else Reading(copy, split, seconds))
+        except TypeError as error:
+            readings.append(None)
+            unread = f"the {split} loader cannot be read: {error}"
+    return readings, unread
+
+
+def _present(case: Case) -> set[str]:
+    names = ("model", "optimizer", "train_loader", "val_loader", "scheduler", "criterion")
+    present = {name for name in names if getattr(case, name) is not None}
+    if not hasattr(case.optimizer, "param_groups"):
+        present.discard("optimizer")  # a list of several, for instance
+    if case.weights is not None and case.weights is not False:
+        present.add("weights")
+    return present | ({"loader"} if case.readings else set())
+
+
+def _spoken(needs: list[str]) -> list[str]:
+    words = {"loader": "a loader", "optimizer": "one `optimizer`"}
+    return [words.get(need, f"`{need}`") for need in needs]
+
+
+def _symptoms(check: Check, case: Case) -> Iterator[Symptom]:
+    symptoms = check.function(case)
+    if isinstance(symptoms, Symptom):
+        yield symptoms
+    elif symptoms is not None:
+        yield from symptoms
+
+
+def _finding(check: Check, symptom: Symptom) -> Finding:
+    severity = symptom.severity or check.severity
+    return Finding(check.code, severity, symptom.verdict, symptom.evidence, symptom.fix, check.page)

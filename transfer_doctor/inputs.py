@@ -1,0 +1,177 @@
+"""What was shown to the doctor, unwrapped, and how to use it without touching it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Subset
+
+from transfer_doctor.findings import CannotTell
+from transfer_doctor.forward_trace import main_output
+from transfer_doctor.isolation import specimen, unwrap
+from transfer_doctor.loader_sample import Reading
+
+TRIAL_IMAGES = 16
+
+
+@dataclass
+class Shown:
+    """The objects given to `diagnose`.
+
+    The learner's own model and optimizer are only looked at; whatever runs, runs on a `specimen`.
+    """
+
+    model: nn.Module | None = None
+    optimizer: Any = None
+    train_loader: Reading | None = None
+    val_loader: Reading | None = None
+    scheduler: Any = None
+    criterion: Callable | None = None
+    weights: Any = None
+    classes: Sequence[str] | None = None
+    preprocessing: Any = None
+    loaders: tuple[Any, Any] = (None, None)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, nn.Module):
+            self.model = unwrap(self.model)
+        self.optimizer = _inside(self.optimizer, "optimizer")
+        self.scheduler = _inside(self.scheduler, "scheduler")
+        if isinstance(self.classes, int):
+            self.classes = [str(number) for number in range(self.classes)]
+        elif isinstance(self.classes, Mapping):  # ImageFolder's `class_to_idx`, or number -> name
+            by_number = {str(v): k for k, v in self.classes.items()} | {str(k): v for k, v in self.classes.items()}
+            self.classes = [by_number[str(number)] for number in range(len(self.classes))]
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The loaders that were shown."""
+        return [reading for reading in (self.train_loader, self.val_loader) if reading is not None]
+
+    @property
+    def reading(self) -> Reading:
+        """A loader to try the model on: the training one, else the one for validation."""
+        if not self.readings:
+            raise CannotTell("no loader was shown")
+        return self.readings[0]
+
+    @property
+    def shared_datasets(self) -> tuple[Any, Any]:
+        """The learner's own datasets, each without the `Subset`s around it."""
+        return tuple(_whole_dataset(getattr(loader, "dataset", None)) for loader in self.loaders)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        first = next(iter(self.model.parameters()), torch.empty(0))
+        return first.device
+
+    def for_model(self, images: torch.Tensor) -> torch.Tensor:
+        """Images on the model's device and, where they are floating, in the model's precision."""
+        first = next(iter(self.model.parameters()), torch.empty(0))
+        images = images.to(self.device)
+        return images.to(first.dtype) if images.is_floating_point() else images
+
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """Class names as given, else as the training (or validation) dataset has them."""
+        if self.classes is not None:
+            return [str(name) for name in self.classes]
+        return next((reading.class_names for reading in self.readings if reading.class_names), None)
+
+    @property
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A small batch for trials: at most 16 images, with their labels.
+
+        Raises:
+            CannotTell: if no loader gives a batch.
+        """
+        images, labels = self.whole_reading
+        return images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES]
+
+    @property
+    def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As many other images, with their labels; fewer or none where the loader gave no more."""
+        images, labels = self.whole_reading
+        return images[TRIAL_IMAGES : 2 * TRIAL_IMAGES], labels[TRIAL_IMAGES : 2 * TRIAL_IMAGES]
+
+    @cached_property
+    def whole_reading(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All images that were read and are shaped like the first, with their labels.
+
+        Raises:
+            CannotTell: if no loader gives a batch.
+        """
+        batches = self.reading.batches
+        if not batches:
+            raise CannotTell(f"the {self.reading.split} loader gave no batch")
+        alike = [
+            (x, y)
+            for x, y in batches
+            if x.shape[1:] == batches[0][0].shape[1:] and y.shape[1:] == batches[0][1].shape[1:] and len(x) == len(y)
+        ] or batches[:1]
+        images, labels = (torch.cat(parts) for parts in zip(*alike, strict=True))
+        return self.for_model(images), labels.to(self.device)
+
+    def specimen(self) -> tuple[nn.Module, Any]:
+        """A fresh copy of model and optimizer to experiment on.
+
+        Raises:
+            CannotTell: if the model or its optimizer cannot be copied.
+        """
+        try:
+            return specimen(self.model, self.optimizer)
+        except Exception as error:  # modules may refuse to be copied in any way they like
+            raise CannotTell(f"the model cannot be copied ({type(error).__name__}: {error})") from error
+
+    def in_training(self) -> nn.Module:
+        """A copy in the mode in which the model is going to train.
+
+        Of a model that is in train mode, parts in eval mode are there on purpose; else `train()` is to be called.
+        """
+        twin = self.specimen()[0]
+        return twin if twin.training else twin.train()
+
+    @cached_property
+    def inputs(self) -> int:
+        """How many arguments `forward` cannot do without: two of a siamese network."""
+        try:
+            parameters = inspect.signature(self.model.forward).parameters.values()
+        except (TypeError, ValueError):  # scripted modules tell none
+            return 1
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return max(1, sum(p.kind in kinds and p.default is p.empty for p in parameters))
+
+    def run(self, model: nn.Module, images: torch.Tensor) -> Any:
+        """Whatever a copy of the model returns for images."""
+        return model(*[images] * self.inputs)
+
+    def scores(self, answer: Any) -> torch.Tensor:
+        """The scores among what the model returned."""
+        return main_output(answer, len(self.class_names) if self.class_names else None)
+
+    def loss(self, criterion: Callable, answer: Any, labels: torch.Tensor) -> torch.Tensor:
+        """The loss as the learner's loop takes it: some losses want all that a model returns, most only the scores."""
+        if not isinstance(answer, torch.Tensor):
+            try:
+                return criterion(answer, labels)
+            except Exception:  # a loss that wants the scores alone
+                return criterion(self.scores(answer), labels)
+        return criterion(answer, labels)
+
+
+def _whole_dataset(dataset: Any) -> Any:
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def _inside(wrapper: Any, attribute: str) -> Any:
+    """The object inside accelerate's `AcceleratedOptimizer` or `AcceleratedScheduler`."""
+    return getattr(wrapper, attribute) if type(wrapper).__name__.startswith("Accelerated") else wrapper

@@ -1,0 +1,225 @@
+"""What one loader gives: images, labels, the order of an epoch, the names of the files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from transfer_doctor.dataset_fields import files_of, indexed, inner_datasets, stored_labels
+from transfer_doctor.loader_copy import set_epoch
+
+IMAGE_KEYS = ("pixel_values", "images", "image", "img", "imgs", "inputs", "input", "data", "x")
+LABEL_KEYS = ("labels", "label", "targets", "target", "y")
+IMAGES_KEPT = 192  # whole batches are kept until there are this many images
+
+
+class Reading:
+    """One loader, read through a copy of it, each thing once and only when a check asks for it.
+
+    Args:
+        loader: a copy that may be read (see `rehearsal`), yielding `(images, labels)` or a dictionary of them.
+        split: `"training"` or `"validation"`, for messages.
+        seconds: how long reading may take; labels of further batches are read as long as there is time.
+    """
+
+    def __init__(self, loader: Iterable, split: str, seconds: float) -> None:
+        self.loader = loader
+        self.split = split
+        self.seconds = seconds
+        self.dataset = loader.dataset if isinstance(loader, DataLoader) else None
+
+    @cached_property
+    def first_pass(self) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], list[torch.Tensor], bool, Any]:
+        """The first batches, the labels of these and more batches, whether that was all, and what it raised."""
+        batches: list = []
+        labels: list = []
+        kept, whole, raised = 0, False, None
+        set_epoch(self.loader, 0)
+        until = time.perf_counter() + self.seconds
+        try:
+            for batch in self.loader:
+                images, targets = unpack(batch)
+                if kept < IMAGES_KEPT or len(batches) < 2:
+                    batches.append((images, targets))
+                    kept += len(images)
+                elif self.knows_all_labels:
+                    break
+                labels.append(targets)
+                if time.perf_counter() > until and len(batches) >= 2:
+                    break
+            else:
+                whole = True
+        except Exception as error:  # whatever the learner's loader raises is a finding
+            raised = error
+        return batches, labels, whole, raised
+
+    @property
+    def batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The first batches of the first epoch, as `(images (B, C, H, W), labels)`."""
+        return self.first_pass[0]
+
+    @property
+    def raised(self) -> Exception | None:
+        """What the loader raised, if anything."""
+        return self.first_pass[3]
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """The images of the first batches, (N, C, H, W), in the type in which they come."""
+        size = self.batches[0][0].shape[1:]
+        return torch.cat([images for images, _ in self.batches if images.shape[1:] == size])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the labels of the whole split are known."""
+        return self.knows_all_labels or self.first_pass[2]
+
+    @property
+    def knows_all_labels(self) -> bool:
+        """Whether the dataset tells its labels without opening an image."""
+        return self.stored_labels is not None
+
+    @cached_property
+    def stored_labels(self) -> torch.Tensor | None:
+        """All labels of the dataset, in its order, or None where only reading images would tell them."""
+        if not indexed(self.dataset):
+            return None
+        labels = stored_labels(self.dataset)
+        if labels is None or len(labels) != len(self.dataset):
+            return None
+        for index in {0, len(labels) // 2, len(labels) - 1}:
+            try:
+                told = unpack(self.dataset[index])[1]
+            except Exception:  # a broken image is reported by the check that reads batches
+                return None
+            if told.numel() != 1 or int(told) != int(labels[index]):
+                return None
+        return labels
+
+    @cached_property
+    def labels(self) -> torch.Tensor | None:
+        """Class indices (N,) of the split (or of what was read of it); None where labels are not indices."""
+        if self.stored_labels is not None:
+            return self.stored_labels
+        return self._indices(self.first_pass[1])
+
+    def order(self, epoch: int) -> list[list[int]] | None:
+        """The image indices of each batch of an epoch, or None where the loader does not tell."""
+        return self._orders[epoch] if self._orders else None
+
+    @cached_property
+    def _orders(self) -> list[list[list[int]]] | None:
+        if not indexed(self.dataset) or self.loader.batch_sampler is None:
+            return None
+        orders = []
+        for epoch in (0, 1):
+            set_epoch(self.loader, epoch)
+            orders.append([[int(i) % len(self.dataset) for i in batch] for batch in self.loader.batch_sampler])
+        return orders
+
+    @cached_property
+    def epoch_labels(self) -> list[torch.Tensor]:
+        """The class indices of each batch in the order in which one epoch gives them."""
+        order = self.order(0)
+        if order is not None and self.stored_labels is not None:
+            return [self.stored_labels[batch] for batch in order]
+        batches = [self._indices([labels]) for labels in self.first_pass[1]]
+        return [labels for labels in batches if labels is not None]
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        """Images in each batch of one epoch (only of those read, where the loader does not tell)."""
+        order = self.order(0)
+        if order is not None:
+            return [len(batch) for batch in order]
+        return [len(labels) for labels in self.first_pass[1]]
+
+    @cached_property
+    def length(self) -> int | None:
+        """Batches in an epoch, where known."""
+        try:
+            return len(self.loader)
+        except TypeError:
+            return len(self.first_pass[1]) if self.first_pass[2] else None
+
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """Class names in the order of their indices, as the dataset (or the one that it wraps) has them."""
+        chain = inner_datasets(self.dataset)
+        for outer, dataset in zip([None, *chain], chain, strict=False):
+            if outer is not None and _labels_anew(outer, dataset):
+                return None
+            indices = getattr(dataset, "class_to_idx", None)
+            if isinstance(indices, Mapping) and sorted(indices.values()) == list(range(len(indices))):
+                return [str(name) for name in sorted(indices, key=indices.get)]
+            names = getattr(dataset, "classes", None)
+            if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
+                return list(names)
+        return None
+
+    @cached_property
+    def files(self) -> list[Path] | None:
+        """The file of each image of the dataset, where the dataset holds file names."""
+        return files_of(self.dataset) if indexed(self.dataset) else None
+
+    def item(self, index: int) -> torch.Tensor:
+        """The image of one index, as the dataset gives it now."""
+        return unpack(self.dataset[index])[0]
+
+    def again(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The first batches of another epoch."""
+        set_epoch(self.loader, 1)
+        return [unpack(batch) for batch in islice(self.loader, count)]
+
+    def _indices(self, labels: list[torch.Tensor]) -> torch.Tensor | None:
+        whole_numbers = [part.flatten() for part in labels if part.ndim == 1 or part.shape[1:] == (1,)]
+        whole_numbers = [part.long() for part in whole_numbers if bool((part == part.long()).all())]
+        return torch.cat(whole_numbers) if labels and len(whole_numbers) == len(labels) else None
+
+
+def unpack(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels of a batch or an item.
+
+    Raises:
+        TypeError: if it is not a pair of images and labels.
+    """
+    if isinstance(batch, Mapping):
+        images = next((batch[key] for key in IMAGE_KEYS if key in batch), None)
+        labels = next((batch[key] for key in LABEL_KEYS if key in batch), None)
+        if images is None or labels is None:
+            raise TypeError(f"a batch is a dictionary with the keys {sorted(map(str, batch))}, not images and labels")
+    elif isinstance(batch, (list, tuple)) and len(batch) >= 2:
+        images, labels = _pair(batch)
+    else:
+        raise TypeError(f"a batch is a {type(batch).__name__}, not a pair of (images, labels)")
+    if not hasattr(images, "__array__"):
+        raise TypeError(f"the images of a batch are a {type(images).__name__}, not a tensor")
+    return torch.as_tensor(images), torch.as_tensor(labels)
+
+
+def _labels_anew(outer: Any, inner: Any) -> bool:
+    """Whether a dataset gives other labels than the one that it wraps: then names of the inner one mean nothing."""
+    if not indexed(outer) or not hasattr(inner, "__len__") or len(inner) != len(outer):
+        return False
+    try:
+        return any(
+            not torch.equal(unpack(outer[index])[1].float(), unpack(inner[index])[1].float())
+            for index in {0, len(outer) // 3, len(outer) // 2, len(outer) - 1}
+        )
+    except Exception:  # a broken image is reported by the check that reads batches
+        return False
+
+
+def _pair(parts: Sequence) -> tuple[Any, Any]:
+    """Images and labels: usually the first two; file names may stand before them, a second image between."""
+    first = next((i for i, part in enumerate(parts) if getattr(part, "ndim", 0) >= 3), 0)
+    others = [*parts[first + 1 :], *parts[:first]]
+    numbers = (part for part in others if isinstance(part, (int, float)) or 0 <= getattr(part, "ndim", -1) < 3)
+    return parts[first], next(numbers, others[0])

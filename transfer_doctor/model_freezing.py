@@ -1,0 +1,123 @@
+"""What is frozen: everything, the wrong layers, or nothing although an attribute says so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import groupby
+
+from torch import nn
+
+from transfer_doctor.case import Case, in_python
+from transfer_doctor.findings import CannotTell, Symptom, check
+from transfer_doctor.forward_trace import Layer
+from transfer_doctor.initialization import looks_fresh
+
+KERAS = {"trainable"}
+REAL = {"requires_grad"}
+RATES = {"lr", "learning_rate"}
+
+
+@check("error", needs=("model",))
+def nothing_trainable(case: Case) -> Symptom | None:
+    """No parameter learns."""
+    parameters = list(case.model.parameters())
+    if not parameters or any(p.requires_grad for p in parameters):
+        return None
+    if case.optimizer is None and case.train_loader is None:
+        raise CannotTell("no optimizer and no training loader were shown, so the model may be for evaluation")
+    return Symptom(
+        "Nothing can learn: every parameter is frozen, the head too.",
+        f"requires_grad is False for all {len(parameters)} parameters; replace the head after freezing, or thaw it.",
+        f"for parameter in {in_python(case.head.name)}.parameters():\n    parameter.requires_grad = True",
+    )
+
+
+@check("warning", needs=("model",))
+def ignored_attribute(case: Case) -> Iterator[Symptom]:
+    """An attribute that PyTorch ignores was meant to freeze or thaw something."""
+    for (attribute, value), names in _ignored_on_modules(case.model):
+        wrong = [name for name in names if _contradicts(case.model.get_submodule(name), value)]
+        if wrong:
+            flags = [p.requires_grad for name in wrong for p in case.model.get_submodule(name).parameters()]
+            yield Symptom(
+                f"{in_python(wrong[0])}.{attribute} = {value} does nothing: modules have no such setting.",
+                f"Set on {len(wrong)} modules ({', '.join(name or 'the model' for name in wrong[:3])}); "
+                f"{sum(flags)} of their {len(flags)} parameters have requires_grad=True.",
+                f"{in_python(wrong[0])}.requires_grad_({value})",
+            )
+    rates = {name: value for name, value in getattr(case.optimizer, "__dict__", {}).items() if name in RATES}
+    if rates and type(case.optimizer).__module__.startswith("torch.optim"):
+        name, value = next(iter(rates.items()))
+        real = ", ".join(f"{float(group['lr']):g}" for group in case.optimizer.param_groups)
+        yield Symptom(
+            f"optimizer.{name} = {value} does nothing: an optimizer reads the rates of its groups.",
+            f"The groups have {real}.",
+            f"for group in optimizer.param_groups:\n    group['lr'] = {value}",
+        )
+    misspelt = [
+        (name, attribute, value)
+        for name, p in case.model.named_parameters()
+        for attribute, value in vars(p).items()
+        if isinstance(value, bool) and value != p.requires_grad and (attribute in KERAS or _meant(attribute))
+    ]
+    for attribute, group in groupby(misspelt, key=lambda entry: entry[1]):
+        entries = list(group)
+        yield Symptom(
+            f"parameter.{attribute} = {entries[0][2]} does nothing: the attribute is called requires_grad.",
+            f"Set on {len(entries)} parameters (first {entries[0][0]}), which still have "
+            f"requires_grad={not entries[0][2]}.",
+            f"for parameter in model.parameters():\n    parameter.requires_grad = {entries[0][2]}",
+        )
+
+
+@check("warning", needs=("model",), unless=("nothing-trainable", "head-frozen"))
+def freezing_wrong_layers(case: Case) -> Symptom | None:
+    """Layers near the head are frozen while pretrained layers before them learn."""
+    weighty = [layer for layer in case.pretrained if _is_layer(layer)]
+    learning = [layer for layer in weighty if all(p.requires_grad for p in layer.parameters.values())]
+    frozen = [layer for layer in weighty if layer.frozen]
+    if not learning or not frozen:
+        return None
+    position = {layer.name: index for index, layer in enumerate(weighty)}
+    late = [layer for layer in frozen if position[layer.name] > position[learning[0].name]]
+    early = [layer for layer in learning if position[layer.name] < position[late[-1].name]] if late else []
+    if not late:
+        return None
+    # Adapters and the like are small learning layers between frozen ones; here whole stretches are the wrong way, or
+    # the very first layer, unless it is new (for images with other channels).
+    small = sum(layer.weight.numel() for layer in early) < 0.02 * sum(layer.weight.numel() for layer in frozen)
+    stem = position[early[0].name] == 0
+    if not (stem and looks_fresh(early[0].weight) is False) and (small or (len(early) < 2 and not stem)):
+        return None
+    return Symptom(
+        f"{in_python(early[0].name)} learns while {in_python(late[-1].name)}, nearer to the head, is frozen.",
+        f"From stem to head: {len(early)} pretrained layers learn ({case.softly(early)}) before {len(late)} frozen "
+        f"ones ({case.softly(late)}). The first layers are the most general; they are the ones to freeze.",
+        f"model.requires_grad_(False)\nfor parameter in {in_python(late[0].name)}.parameters():  # and on\n"
+        "    parameter.requires_grad = True",
+    )
+
+
+def _is_layer(layer: Layer) -> bool:
+    return isinstance(layer.module, (nn.Conv2d, nn.Linear, nn.MultiheadAttention))
+
+
+def _ignored_on_modules(model: nn.Module) -> list[tuple[tuple[str, bool], list[str]]]:
+    found: dict[tuple[str, bool], list[str]] = {}
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, bool) and (attribute in REAL | KERAS or _meant(attribute)):
+                found.setdefault((attribute, value), []).append(name)
+    return list(found.items())
+
+
+def _contradicts(module: nn.Module, value: bool) -> bool:
+    return any(p.requires_grad != value for p in module.parameters())
+
+
+def _meant(attribute: str) -> bool:
+    """Whether an attribute's name is a misspelling of `requires_grad`."""
+    if attribute in REAL or attribute.startswith("_"):
+        return False
+    return bool(difflib.get_close_matches(attribute.lower(), ["requires_grad"], cutoff=0.8))

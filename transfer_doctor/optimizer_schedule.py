@@ -1,0 +1,146 @@
+"""The learning-rate schedule: whose it is, and whether it fits optimizer and loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.optim import lr_scheduler
+
+from transfer_doctor.case import Case
+from transfer_doctor.findings import CannotTell, Symptom, check
+from transfer_doctor.trial_steps import peak_rates
+
+SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "dampening", "amsgrad", "alpha")
+ACCUMULATION = (1, 2, 4, 8, 16, 32, 64)
+RARER = (3, 5, 6, 10, 12, 20, 24)  # believed only where nothing else explains the number of steps
+
+
+@check("error", needs=("optimizer", "scheduler"))
+def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
+    """The scheduler steers another optimizer."""
+    for scheduler in _parts(case.scheduler):
+        steered = _unwrapped(getattr(scheduler, "optimizer", None))
+        if steered is not None and steered is not case.optimizer:
+            mine = {id(p) for group in case.optimizer.param_groups for p in group["params"]}
+            theirs = {id(p) for group in steered.param_groups for p in group["params"]}
+            return Symptom(
+                f"{type(scheduler).__name__} steers another optimizer: this one's learning rate will never change.",
+                f"Its optimizer is another {type(steered).__name__} with {len(theirs)} parameters, "
+                f"{len(mine & theirs)} of them among the {len(mine)} that this {type(case.optimizer).__name__} holds.",
+                f"scheduler = {_call(scheduler)}  # after the last new optimizer",
+            )
+    return None
+
+
+@check("error", needs=("optimizer", "scheduler"), unless=("scheduler-of-another-optimizer",))
+def scheduler_misses_groups(case: Case) -> Symptom | None:
+    """The scheduler was made for fewer groups than the optimizer has now."""
+    groups = len(case.optimizer.param_groups)
+    for scheduler in _parts(case.scheduler):
+        known = len(getattr(scheduler, "base_lrs", ())) or len(getattr(scheduler, "min_lrs", ()))
+        if known and known < groups:
+            later = case.optimizer.param_groups[known]
+            return Symptom(
+                f"{type(scheduler).__name__} was made for {known} parameter groups; the optimizer has {groups} now.",
+                f"Group {known} ({len(later['params'])} parameters, rate {float(later['lr']):g}) came later; this "
+                "scheduler raises an error at its next step or leaves the group out.",
+                f"scheduler = {_call(scheduler)}  # after the last optimizer.add_param_group(...)",
+            )
+    return None
+
+
+@check("warning", needs=("optimizer", "scheduler"))
+def schedule_flattens_rates(case: Case) -> Symptom | None:
+    """One peak rate for all groups flattens discriminative rates."""
+    cyclic = [s for s in _parts(case.scheduler) if isinstance(s, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))]
+    groups = case.optimizer.param_groups
+    if not cyclic or len(groups) < 2:
+        return None
+    peaks = peak_rates(case)
+    # Groups that agree in every other setting were made for the sake of different rates.
+    kinds: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        kinds.setdefault(repr([group.get(name) for name in SETTINGS if name != "momentum"]), []).append(index)
+    twins = next((same for same in kinds.values() if len(same) > 1 and len({peaks[i] for i in same}) == 1), None)
+    if twins is None or len(set(peaks)) > 1:
+        return None
+    name = type(cyclic[0]).__name__
+    wanted = ", ".join(f"{peaks[0] * 0.1 ** (len(groups) - 1 - i):.3g}" for i in range(len(groups)))
+    steps = getattr(cyclic[0], "total_steps", None)
+    length = f", total_steps={steps}" if steps else ""
+    return Symptom(
+        f"{name} gives all {len(groups)} groups the same peak rate of {peaks[0]:g}, whatever theirs were.",
+        f"Groups {', '.join(map(str, twins))} agree in every other setting, so their own rates were their purpose; "
+        f"{name} overwrote them with {float(groups[0]['lr']):g} now and {peaks[0]:g} at its peak.",
+        f"scheduler = torch.optim.lr_scheduler.{name}(optimizer, max_lr=[{wanted}]{length})",
+    )
+
+
+@check("warning", needs=("train_loader", "scheduler"))
+def schedule_length(case: Case) -> Iterator[Symptom]:
+    """The schedule's number of steps does not fit the training loader."""
+    batches = case.train_loader.length
+    for scheduler in _parts(case.scheduler):
+        if not isinstance(scheduler, lr_scheduler.OneCycleLR):
+            continue
+        if batches is None:
+            raise CannotTell("the training loader does not tell how many batches it has")
+        steps = scheduler.total_steps
+        cause = _explanation(case, steps, batches)
+        fits = _fits(steps, batches, ACCUMULATION if cause else ACCUMULATION + RARER)
+        in_images = cause is not None and "images" in cause
+        if fits and (steps >= batches or batches < 8) and not in_images:
+            continue
+        if cause is None and steps < batches and any(steps == -(-batches // n) for n in ACCUMULATION + RARER):
+            continue
+        yield Symptom(
+            f"OneCycleLR plans {steps} steps, as if an epoch had "
+            + (
+                f"{len(case.train_loader.dataset)} batches; it has {batches}."
+                if in_images
+                else f"another number of batches than {batches}."
+            ),
+            f"{steps} / {batches} = {steps / batches:.3g} epochs{cause or ''}. Stepped per batch, the rate would "
+            + ("never come down." if steps > batches else "run out, with an error, within the first epoch."),
+            "scheduler = torch.optim.lr_scheduler.OneCycleLR("
+            f"optimizer, max_lr={max(peak_rates(case)) if case.optimizer is not None else 1e-3:g}, epochs=epochs, "
+            "steps_per_epoch=len(train_loader))",
+        )
+
+
+def _fits(steps: int, batches: int, accumulation: tuple[int, ...]) -> bool:
+    """Whether steps make whole epochs (and one step to spare), stepped after every batch or after so many each."""
+    return steps % batches == 1 < batches < steps or any(
+        per_epoch and steps % per_epoch == 0 and (every == 1 or per_epoch > 1)
+        for every in accumulation
+        for per_epoch in (-(-batches // every), batches // every)
+        if every <= batches
+    )
+
+
+def _explanation(case: Case, steps: int, batches: int) -> str | None:
+    dataset = case.train_loader.dataset
+    images = len(dataset) if hasattr(dataset, "__len__") else None
+    # A multiple of the images may be a whole number of epochs too: of ever so many, for three "epochs" and more.
+    if images and images != batches and steps % images == 0 and (steps % batches or steps // images >= 3):
+        return f"; it is {steps // images} times the number of images ({images}), not of batches"
+    other = case.val_loader.length if case.val_loader is not None else None
+    if other and other != batches and steps % other == 0:
+        return f"; it is {steps // other} times the length of the validation loader ({other})"
+    return None
+
+
+def _parts(scheduler: Any) -> list[Any]:
+    """A scheduler, and the ones that it is put together from."""
+    inner = getattr(scheduler, "_schedulers", None)
+    return [scheduler, *(part for one in inner for part in _parts(one))] if inner else [scheduler]
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    return optimizer.optimizer if type(optimizer).__name__.startswith("Accelerated") else optimizer
+
+
+def _call(scheduler: Any) -> str:
+    values = {key: getattr(scheduler, key) for key in ("step_size", "gamma", "T_max") if hasattr(scheduler, key)}
+    return f"{type(scheduler).__name__}(optimizer{''.join(f', {key}={value}' for key, value in values.items())})"

@@ -1,0 +1,152 @@
+"""A few optimizer steps on a copy, at the highest rates that are to come, and what they do."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from transfer_doctor.case import Case
+from transfer_doctor.findings import CannotTell
+from transfer_doctor.inputs import TRIAL_IMAGES
+
+STEPS = 4
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What trial steps did.
+
+    Attributes:
+        changes: full parameter name -> change by the first step at full rate, as a share of the parameter's norm.
+        losses: before the first step and after each step, on the images that the steps learn from.
+        others: before the first and after the last step, on other images of the training split; empty without such.
+    """
+
+    changes: dict[str, float]
+    losses: list[float]
+    others: list[float]
+
+    @property
+    def rise(self) -> float:
+        """The highest loss after a step over the first loss (at least half a nat, so that 0.01 can double)."""
+        later = [loss if loss == loss else float("inf") for loss in self.losses[1:]]
+        return max(later) / max(self.losses[0], 0.5)
+
+    def worse_than_guessing(self, classes: int) -> float:
+        """How far the loss on other images ends above guessing, and above where it began; 0 without such images."""
+        if not self.others:
+            return 0.0
+        last = self.others[-1] if self.others[-1] == self.others[-1] else float("inf")
+        return last - max(self.others[0], math.log(max(2, classes)))
+
+
+def peak_rates(case: Case) -> list[float]:
+    """The highest learning rate that each group has or will have, as far as the schedule tells."""
+    optimizer, scheduler = case.optimizer, case.scheduler
+    starting = scheduler is not None and getattr(scheduler, "last_epoch", 0) <= 0
+    cyclic = list(getattr(scheduler, "max_lrs", ())) if scheduler is not None else []
+    peaks = []
+    for index, group in enumerate(optimizer.param_groups):
+        rates = [float(group["lr"]), float(group.get("max_lr", 0)) if scheduler is not None else 0.0]
+        if starting:
+            rates.append(float(group.get("initial_lr", 0)))
+        if index < len(cyclic):
+            rates.append(float(cyclic[index]))
+        peaks.append(max(rates))
+    return peaks
+
+
+def warms_up(case: Case) -> bool:
+    """Whether the schedule starts well below its highest rate."""
+    now = [float(group["lr"]) for group in case.optimizer.param_groups]
+    return any(rate < peak / 2 for rate, peak in zip(now, peak_rates(case), strict=True))
+
+
+def ready_to_learn(case: Case) -> tuple[torch.nn.Module, Any, Callable]:
+    """Copies of model, optimizer and loss, in the mode in which the model is to train, but without dropout.
+
+    Raises:
+        CannotTell: if the model does not take images alone.
+    """
+    if case.inputs > 1:
+        raise CannotTell(f"the model takes {case.inputs} inputs, not images alone")
+    twin, optimizer = case.specimen()
+    if not twin.training:  # of a model in train mode, parts in eval mode are there on purpose
+        twin.train()
+    for module in twin.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.eval()
+    return twin, optimizer, copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
+
+
+def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
+    """Train a copy for a few steps on one small batch, without dropout, so that the loss should fall.
+
+    A schedule that warms up is followed in fast motion: the rate rises step by step to its peak.
+
+    Args:
+        case: what was shown.
+        only: full names of the parameters that may move; all that learn when left out.
+
+    Raises:
+        CannotTell: if model, loss or optimizer raise; other checks report that.
+    """
+    twin, optimizer, criterion = ready_to_learn(case)
+    few = case.affordable
+    sample, labels = case.batch[0][:few], case.batch[1][:few]
+    learning = {n: p for n, p in twin.named_parameters() if p.requires_grad and (only is None or n in only)}
+    for name, parameter in twin.named_parameters():
+        parameter.requires_grad_(name in learning)
+        parameter.grad = None
+    before = {name: p.detach().clone() for name, p in learning.items()}
+    peaks, ramp, steps = peak_rates(case), warms_up(case), STEPS if few == TRIAL_IMAGES else STEPS - 1
+    now = [float(group["lr"]) for group in optimizer.param_groups]
+    changes: dict[str, float] = {}
+    losses: list[float] = []
+    others: list[float] = []
+
+    def on_others() -> None:
+        if len(case.other_batch[0]) >= few // 2:
+            others.append(loss_now(case.other_batch[0][:few], case.other_batch[1][:few]))
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = case.loss(criterion, case.run(twin, sample), labels)
+        loss.backward()
+        return loss
+
+    def loss_now(images: torch.Tensor, targets: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float(case.loss(criterion, case.run(twin, images), targets))
+
+    try:
+        on_others()
+        for step in range(steps):
+            share = (step + 1) / steps if ramp else 1.0
+            for group, start, peak in zip(optimizer.param_groups, now, peaks, strict=True):
+                set_rate(group, start if ramp and step == 0 else peak * share)
+            losses.append(float(optimizer.step(closure).detach()))
+            if step == 0:
+                changes = {n: _change(p, before[n]) for n, p in learning.items()}
+        losses.append(loss_now(sample, labels))
+        on_others()
+    except Exception as error:  # reported by the checks of the model, the loss and the loader
+        raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
+    return Trial(changes, losses, others)
+
+
+def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:
+    return float((parameter.detach() - before).norm() / before.norm().clamp_min(1e-12))
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Give a parameter group another rate, in the form in which it keeps its own."""
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
