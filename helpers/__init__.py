@@ -30,6 +30,7 @@ _HOMES = {
     "helpers.lessons.world": ("world",),
     "helpers.training.evaluation": ("evaluate",),
     "helpers.training.fit": ("fit",),
+    "helpers.training.loop": ("Settings", "train"),
     "helpers.training.strategies": ("STRATEGIES", "Phase", "make_strategy"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -23,9 +23,12 @@ from helpers.models.prediction import predict
 from helpers.models.saved_models import load_model
 from helpers.models.stages import stages
 from helpers.models.weights_files.checkpoints import load_checkpoint
+from helpers.training.checks import name_of
 from helpers.training.evaluation import evaluate
 from helpers.training.fit import fit
-from helpers.training.runs.precision import choose_precision
+from helpers.training.loop import Settings, train
+from helpers.training.runs.checkpoint import RunFolder
+from helpers.training.runs.precision import choose_precision, supports_bf16
 from helpers.training.strategies import STRATEGIES, Phase, make_strategy
 
 CLASSES = 4
@@ -80,7 +83,9 @@ TWO_PHASES = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 3, layer_decay=0.5, upd
 def test_only_the_chosen_stages_move() -> None:
     model, task = small_network(), small_task()
     before = weights_of(model)
-    fit(model, task, [Phase(("layer2", "fc"), 1e-2, 2, update_batchnorm=True)], keep_best=False, verbose=False)
+    fit(
+        model, task, [Phase(("layer2", "fc"), 1e-2, 2, update_batchnorm=True)], Settings(keep_best=False), verbose=False
+    )
     moved = {name.split(".")[0] for name, value in weights_of(model).items() if not torch.equal(value, before[name])}
     assert moved == {"layer2", "fc"}
 
@@ -89,9 +94,9 @@ def test_only_the_chosen_stages_move() -> None:
 @pytest.mark.fault
 def test_a_refrozen_stage_is_not_moved_by_momentum(optimizer: str) -> None:
     task, model = small_task(), small_network()
-    fit(model, task, [Phase("all", 1e-2, 1)], optimizer=optimizer, keep_best=False, verbose=False)
+    fit(model, task, [Phase("all", 1e-2, 1)], Settings(optimizer=optimizer, keep_best=False), verbose=False)
     before = weights_of(model)
-    fit(model, task, [Phase("head", 1e-2, 2)], optimizer=optimizer, keep_best=False, verbose=False)
+    fit(model, task, [Phase("head", 1e-2, 2)], Settings(optimizer=optimizer, keep_best=False), verbose=False)
     moved = {name.split(".")[0] for name, value in weights_of(model).items() if not torch.equal(value, before[name])}
     assert moved == {"fc"}
 
@@ -99,7 +104,7 @@ def test_a_refrozen_stage_is_not_moved_by_momentum(optimizer: str) -> None:
 def test_stages_that_join_later_learn_in_their_phase() -> None:
     task, model = small_task(), small_network()
     before = weights_of(model)
-    fit(model, task, make_strategy("gradual-unfreezing", epochs=4), keep_best=False, verbose=False)
+    fit(model, task, make_strategy("gradual-unfreezing", epochs=4), Settings(keep_best=False), verbose=False)
     after = weights_of(model)
     assert all(not torch.equal(before[f"{name}.weight"], after[f"{name}.weight"]) for name in ("layer1.0", "fc"))
 
@@ -108,7 +113,7 @@ def test_stages_that_join_later_learn_in_their_phase() -> None:
 def test_every_strategy_learns(name: str) -> None:
     task = small_task()
     model = small_network(seed=1)
-    run = fit(model, task, make_strategy(name, epochs=6, lr=3e-3), batch_size=8, verbose=False)
+    run = fit(model, task, make_strategy(name, epochs=6, lr=3e-3), Settings(batch_size=8), verbose=False)
     losses = run.history.column("train_loss")
     assert losses[-1] < losses[0]
     assert run.val_accuracy == max(run.history.column("val_accuracy"))
@@ -140,7 +145,13 @@ def test_stored_features_give_what_the_plain_loop_gives() -> None:
     task, runs = small_task(), []
     for cache_features in (True, False):
         model = small_network()
-        run = fit(model, task, [Phase("head", 1e-2, 3)], batch_size=8, cache_features=cache_features, verbose=False)
+        run = fit(
+            model,
+            task,
+            [Phase("head", 1e-2, 3)],
+            Settings(batch_size=8, augment=None, cache_features=cache_features),
+            verbose=False,
+        )
         runs.append((run, weights_of(model)))
     (cached, cached_weights), (plain, plain_weights) = runs
     assert cached.history.column("val_accuracy") == plain.history.column("val_accuracy")
@@ -151,7 +162,7 @@ def test_a_head_phase_runs_the_backbone_once_for_each_view() -> None:
     task, model, seen = small_task(), small_network(), []
     # The work is done by a copy of the model, which carries the hook along.
     model.layer1.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
-    fit(model, task, [Phase("head", 1e-2, 6)], augment="standard", views=3, verbose=False)
+    fit(model, task, [Phase("head", 1e-2, 6)], Settings(augment="standard", views=3), verbose=False)
     looked_at_the_model_once = 1
     assert sum(seen) == 3 * len(task.train) + len(task.val) + looked_at_the_model_once
 
@@ -159,7 +170,13 @@ def test_a_head_phase_runs_the_backbone_once_for_each_view() -> None:
 @pytest.mark.fault
 def test_augmentation_without_effect_is_announced() -> None:
     with pytest.warns(HelpersWarning, match="no effect"):
-        fit(small_network(), small_task(), [Phase("head", 1e-2, 1)], augment="standard", verbose=False)
+        fit(
+            small_network(),
+            small_task(),
+            [Phase("head", 1e-2, 1)],
+            Settings(augment="standard", views=1),
+            verbose=False,
+        )
 
 
 @pytest.mark.parametrize("mix", [None, "mixup", "cutmix", "both"])
@@ -169,8 +186,8 @@ def test_two_runs_are_the_same_to_the_bit_and_leave_the_global_generator_alone(m
         model = small_network()
         torch.manual_seed(noise)
         state = torch.get_rng_state()
-        options = {"augment": "standard", "mix": mix, "label_smoothing": 0.1, "batch_size": 8, "views": 2}
-        fit(model, task, TWO_PHASES, verbose=False, **options)
+        settings = Settings(augment="standard", mix=mix, batch_size=8)
+        fit(model, task, TWO_PHASES, settings, verbose=False)
         assert torch.equal(state, torch.get_rng_state())
         found.append(weights_of(model))
     assert_same_bits(*found)
@@ -178,7 +195,9 @@ def test_two_runs_are_the_same_to_the_bit_and_leave_the_global_generator_alone(m
 
 def test_early_stopping_keeps_the_best_weights() -> None:
     task, model = small_task(), small_network()
-    run = fit(model, task, [Phase("all", 0.5, 30, schedule="constant")], optimizer="sgd", patience=2, verbose=False)
+    run = fit(
+        model, task, [Phase("all", 0.5, 30, schedule="constant")], Settings(optimizer="sgd", patience=2), verbose=False
+    )
     assert len(run.history) < 30
     assert run.best in run.history.rows[:-2]
     assert evaluate(model, make_loaders(task, PREPROCESSING).val).accuracy == run.val_accuracy
@@ -190,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights
     fit(model, task, [Phase("all", 1e-3, 1)], verbose=False)
     good = weights_of(model)
     with pytest.raises(HelpersError, match=r"loss became .* phase 1, epoch \d, batch \d.*learning rate"):
-        fit(model, task, [Phase("all", 1e30, 3, schedule="constant")], optimizer="sgd", verbose=False)
+        fit(model, task, [Phase("all", 1e30, 3, schedule="constant")], Settings(optimizer="sgd"), verbose=False)
     assert_same_bits(good, weights_of(model))
 
 
@@ -202,7 +221,7 @@ def test_a_image_that_is_not_finite_is_named() -> None:
     task = small_task()
     task.train.images[7] = 255
     with pytest.raises(HelpersError, match="image 7 holds values that are not finite"):
-        fit(small_network(), task, [Phase("all", 1e-3, 1)], augment=broken, verbose=False, batch_size=8)
+        fit(small_network(), task, [Phase("all", 1e-3, 1)], Settings(augment=broken, batch_size=8), verbose=False)
 
 
 NO_DECAY = {"weight_decay": float("nan")}
@@ -216,12 +235,12 @@ def test_what_cannot_be_is_refused() -> None:
     for phase in ({"lr": -1.0}, {"epochs": 0}, {"schedule": "cosinus"}, {"warmup": 1.0}, {"layer_decay": 0.0}):
         with pytest.raises(HelpersError):
             Phase(**({"trainable": "all", "lr": 1e-2, "epochs": 1} | phase))
-    for train in ("layer9", 9, ()):
+    for trainable in ("layer9", 9, ()):
         with pytest.raises(HelpersError, match="layer1"):
-            fit(small_network(), task, [Phase(train, 1e-2, 1)], verbose=False)
+            fit(small_network(), task, [Phase(trainable, 1e-2, 1)], verbose=False)
     for options in ({"optimizer": "adam-w"}, {"label_smoothing": 1.0}, {"mix": "blend"}, {"views": 0}, NO_DECAY):
         with pytest.raises(HelpersError):
-            fit(small_network(), task, [Phase("all", 1e-2, 1)], verbose=False, **options)
+            fit(small_network(), task, [Phase("all", 1e-2, 1)], Settings(**options), verbose=False)
 
 
 TESTS = Path(__file__).parent
@@ -231,14 +250,13 @@ ENVIRONMENT = os.environ | {
 }
 PROGRAM = """
     import sys, torch
-    from test_training import TWO_PHASES, small_network, small_task
-    from helpers.training import loop
-    from helpers.training.fit import fit
+    from tests.test_training import TWO_PHASES, small_network, small_task
+    import helpers.training.fit as fit_module
+    from helpers.training.loop import Settings
 
-    loop.SECONDS_BETWEEN_SAVES = 0.0
-    model = small_network()
-    fit(model, small_task(), TWO_PHASES, batch_size=8, augment="standard", views=2, mix="mixup",
-        out=sys.argv[1], resume=True, verbose=True)
+    fit_module.SECONDS_BETWEEN_SAVES = 0.0
+    model, settings = small_network(), Settings(batch_size=8, augment="standard", mix="mixup")
+    fit_module.fit(model, small_task(), TWO_PHASES, settings, out=sys.argv[1], resume=True)
     torch.save(model.state_dict(), sys.argv[2])
 """
 
@@ -252,8 +270,7 @@ def start(folder: Path, result: Path) -> subprocess.Popen:
 @pytest.mark.fault
 def test_a_stopped_run_ends_like_one_that_was_never_stopped(tmp_path, which: signal.Signals) -> None:
     whole = small_network()
-    options = {"batch_size": 8, "augment": "standard", "views": 2, "mix": "mixup"}
-    fit(whole, small_task(), TWO_PHASES, verbose=False, **options)
+    fit(whole, small_task(), TWO_PHASES, Settings(batch_size=8, augment="standard", mix="mixup"), verbose=False)
     process = start(tmp_path / "run", tmp_path / "result.pt")
     for line in process.stderr:
         if line.startswith("phase 2  epoch   1"):
@@ -262,7 +279,7 @@ def test_a_stopped_run_ends_like_one_that_was_never_stopped(tmp_path, which: sig
             break
     process.stderr.read()
     assert process.wait() != 0
-    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")[1]["state"]["rows"]
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["progress"]["rows"]
     again = start(tmp_path / "run", tmp_path / "result.pt")
     lines = again.stderr.read()
     assert again.wait() == 0, lines
@@ -276,7 +293,7 @@ def test_a_run_folder_is_neither_overwritten_nor_mixed_up(tmp_path) -> None:
     first = fit(small_network(), task, strategy, out=tmp_path / "run", verbose=False)
     with pytest.raises(HelpersError, match="already holds a run"):
         fit(small_network(), task, strategy, out=tmp_path / "run", verbose=False)
-    with pytest.raises(HelpersError, match="another run: its settings"):
+    with pytest.raises(HelpersError, match="another run: its settings seed was 0, now it is 1"):
         fit(small_network(), task, strategy, out=tmp_path / "run", resume=True, seed=1, verbose=False)
     again = fit(small_network(seed=5), task, strategy, out=tmp_path / "run", resume=True, verbose=False)
     assert again.history.rows == first.history.rows
@@ -305,14 +322,16 @@ def test_two_processes_give_the_result_of_one(tmp_path) -> None:
     program.write_text(
         textwrap.dedent("""
         import sys
-        from test_training import small_network, small_task
+        from tests.test_training import small_network, small_task
         from helpers.training.strategies import Phase
         from helpers.training.fit import fit
+        from helpers.training.loop import Settings
 
         model = small_network()
         model.pool[2].p = 0.0
         strategy = [Phase("head", 1e-2, 2), Phase("all", 1e-3, 2)]
-        run = fit(model, small_task(), strategy, batch_size=10, augment="flip", out=sys.argv[1], verbose=False)
+        settings = Settings(batch_size=10, augment="flip")
+        run = fit(model, small_task(), strategy, settings, out=sys.argv[1], verbose=False)
         """)
     )
     single = [sys.executable, str(program), str(tmp_path / "one")]
@@ -353,8 +372,65 @@ def test_stages_of_the_small_network() -> None:
 def test_bf16_is_not_used_where_its_gradients_would_be_garbage() -> None:
     """At 16 px the last strided convolution sees one pixel, and oneDNN leaves most of its bf16 gradient unwritten."""
     cpu = torch.device("cpu")
-    model = load_backbone("embedded")
-    assert choose_precision("auto", model, (2, 3, 16, 16), cpu) == "fp32"
+    assert choose_precision("auto", 16, cpu) == "fp32"
+    assert choose_precision("auto", 224, cpu) == ("bf16" if supports_bf16(cpu) else "fp32")
     with pytest.raises(HelpersError, match="at least 32 px"):
-        choose_precision("bf16", model, (2, 3, 16, 16), cpu)
-    assert choose_precision("bf16", model, (2, 3, 32, 32), cpu) == "bf16"
+        choose_precision("bf16", 16, cpu)
+    assert choose_precision("bf16", 32, cpu) == "bf16"
+
+
+def test_fit_is_the_loop_with_things_around_it() -> None:
+    """The same weights to the bit: a learner who reads `train` has read what `fit` does."""
+    task, settings, found = small_task(), Settings(batch_size=8, cache_features=False), []
+    for with_fit in (True, False):
+        model = small_network()
+        if with_fit:
+            history = fit(model, task, TWO_PHASES, settings, verbose=False).history
+        else:
+            model.to(memory_format=torch.channels_last)
+            loaders = make_loaders(task, model.preprocessing, batch_size=8, augment=settings.augment)
+            history = train(model, TWO_PHASES, loaders, settings)
+        found.append((weights_of(model), history.column("val_loss")))
+    assert_same_bits(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
+@pytest.mark.fault
+def test_a_checkpoint_of_the_first_version_says_what_to_do(tmp_path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(HelpersError, match=r"first version.*new run in another folder"):
+        fit(small_network(), small_task(), TWO_PHASES, out=tmp_path, resume=True, verbose=False)
+
+
+@pytest.mark.fault
+def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
+    model = small_network()
+    fit(model, small_task(), [Phase("head", 1e-2, 1)], out=tmp_path, verbose=False)
+    path = tmp_path / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[content.index(model.layer2[0].weight.detach().contiguous().numpy().tobytes()[:8])] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(HelpersError, match=r"checkpoint\.pt is damaged"):
+        fit(small_network(), small_task(), [Phase("head", 1e-2, 1)], out=tmp_path, resume=True, verbose=False)
+
+
+def _brighter(image: torch.Tensor) -> torch.Tensor:
+    return (image.float() / 255 + 0.1).clamp(0, 1)
+
+
+@pytest.mark.fault
+def test_a_run_augmented_by_a_function_is_known_again_in_another_process() -> None:
+    """By its name; its address is another one in each process."""
+    assert name_of(_brighter) == "tests.test_training._brighter"
+    assert name_of("light") == "'light'"
+
+
+@pytest.mark.fault
+def test_two_processes_do_not_write_to_one_run(tmp_path) -> None:
+    first, second = (RunFolder(tmp_path, {}) for _ in range(2))
+    first.open()
+    with pytest.raises(HelpersError, match="another process is training"):
+        second.open()
+    first.close()
+    second.open()
+    second.close()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from helpers.data.loaders import Loaders
-    from helpers.data.preprocessing import Preprocessing
     from helpers.data.tasks import Task
+    from helpers.training.loop import Settings
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,6 @@ class Options:
         """Whether the network starts from random weights."""
         return self.strategy == "from-scratch"
 
-    @property
-    def training(self) -> dict[str, Any]:
-        """What `fit` is told beyond its own defaults."""
-        from helpers.data.augment import PRESETS, Augment
-
-        common = {"precision": "auto", "seed": self.seed}
-        if self.strategy == "feature-extraction":
-            # Two sets of stored features, of the images as they are and of their mirror images.
-            return common | {"augment": Augment(flip=1.0), "views": 2}
-        return common | {"augment": PRESETS["light"], "label_smoothing": 0.1}
 
 
 @dataclass(frozen=True)
@@ -65,9 +55,16 @@ class Assembly:
 
     task: Task
     model: nn.Module
-    preprocessing: Preprocessing
+    settings: Settings
     loaders: Loaders
     phases: list[Phase]
+
+
+def default_backbone(data: str) -> str:
+    """Photos get a network that learned from photos, drawn images the one that learned from drawn images."""
+    from helpers.data.load import DRAWN
+
+    return "embedded" if data in DRAWN else "efficientnet_lite0"
 
 
 def assemble(options: Options) -> Assembly:
@@ -85,6 +82,7 @@ def assemble(options: Options) -> Assembly:
     from helpers.data.loaders import make_loaders
     from helpers.models.backbones import load_backbone
     from helpers.models.heads import replace_head
+    from helpers.training.loop import Settings
 
     torch.manual_seed(options.seed)
     weights = None if options.from_scratch else options.weights or "DEFAULT"
@@ -97,6 +95,8 @@ def assemble(options: Options) -> Assembly:
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)
     replace_head(model, len(task.classes), seed=options.seed)
-    augment, seed = options.training["augment"], options.training["seed"]
-    loaders = make_loaders(task, preprocessing, batch_size=options.batch_size, augment=augment, seed=seed)
-    return Assembly(task, model, preprocessing, loaders, phases)
+    settings = Settings(batch_size=options.batch_size, preprocessing=preprocessing)
+    loaders = make_loaders(
+        task, preprocessing, batch_size=settings.batch_size, augment=settings.augment, seed=options.seed
+    )
+    return Assembly(task, model, settings, loaders, phases)

@@ -31,19 +31,19 @@ def doctor(
     from transfer_doctor import diagnose
 
     parts = assemble(options)
-    model, last = parts.model, parts.phases[-1]
+    model, settings, last = parts.model, parts.settings, parts.phases[-1]
     copy_into(model, load_model(run).model.state_dict())
     enter_phase(model, last)
-    optimizer = make_optimizer(model, last, "adamw", 0.01)
+    optimizer = make_optimizer(model, last, settings.optimizer, settings.weight_decay)
     found = diagnose(
         model,
         optimizer,
         parts.loaders.train,
         parts.loaders.val,
         scheduler=make_scheduler(optimizer, last, last.epochs * len(parts.loaders.train)),
-        criterion=nn.CrossEntropyLoss(label_smoothing=options.training.get("label_smoothing", 0.0)),
+        criterion=nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing),
         classes=parts.task.classes,
-        preprocessing=parts.preprocessing,
+        preprocessing=settings.preprocessing,
         weights=False if options.from_scratch else None,
     )
     typer.echo(json.dumps(found.to_json()) if as_json else str(found))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from helpers.commands.assembly import Assembly, Options, assemble
+from helpers.commands.assembly import Assembly, Options, assemble, default_backbone
 from helpers.commands.summary import write_summary
 from helpers.training.strategies import STRATEGIES
 
@@ -24,8 +24,13 @@ def fit(
     ],
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="Where published photos are, or go.")] = None,
     backbone: Annotated[
-        str, typer.Option(metavar="NAME", help="embedded, a torchvision name, or timm/NAME.")
-    ] = "embedded",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="embedded, efficientnet_lite0, a torchvision name, or timm/NAME.",
+            show_default="efficientnet_lite0 for photos, embedded for drawn images",
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(metavar="W", help="DEFAULT, a name of official weights, or a file; none for random.")
     ] = None,
@@ -54,7 +59,7 @@ def fit(
     options = Options(
         data=data,
         root=None if root is None else str(root),
-        backbone=backbone,
+        backbone=backbone or default_backbone(data),
         weights=weights,
         strategy=strategy,
         epochs=epochs,
@@ -83,15 +88,15 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         parts.model,
         parts.task,
         parts.phases,
-        preprocessing=parts.preprocessing,
+        parts.settings,
         loaders=parts.loaders,
+        seed=options.seed,
         out=out,
         resume=resume,
         doctor=doctor,
-        **options.training,
     )
     test = parts.loaders.test
-    scores = None if test is None else evaluate(parts.model, test, precision=run.precision)
+    scores = None if test is None else evaluate(parts.model, test, precision=parts.settings.precision)
     parameters = list(parts.model.parameters())
     result = options.to_dict() | {
         "task": parts.task.name,
@@ -103,7 +108,6 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         "total_parameters": sum(p.numel() for p in parameters),
         "train_seconds": round(run.train_seconds, 3),
         "images_per_second": round(run.images_per_second, 1),
-        "precision": run.precision,
     }
     if out is not None and _is_first_process():
         write_summary(out, result)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional
 
+from helpers.models.stages import eval_mode
 from helpers.training.runs.precision import autocast
 
 
@@ -62,8 +64,6 @@ class Scores:
 
         Source: Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 1927.
         """
-        from scipy.stats import binomtest
-
         low, high = binomtest(self.correct, len(self.labels)).proportion_ci(confidence, method="wilson")
         return float(low), float(high)
 
@@ -85,17 +85,13 @@ def evaluate(
         gather: where several processes share the batches: brings their parts together.
     """
     device = next(model.parameters()).device
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        logits, labels = [], []
+    logits, labels = [], []
+    with eval_mode(model):
         for images, batch_labels in batches:
-            with autocast(precision, device):
-                answers = model(images.to(device)).flatten(1).float(), batch_labels.to(device)
-            batch_logits, batch_labels = answers if gather is None else gather(answers)
+            images = images.to(device)
+            with autocast(precision, images):
+                outputs = model(images).flatten(1).float(), batch_labels.to(device)
+            batch_logits, batch_labels = outputs if gather is None else gather(outputs)
             logits.append(batch_logits.cpu())
             labels.append(batch_labels.cpu())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return Scores(torch.cat(logits), torch.cat(labels))

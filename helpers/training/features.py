@@ -17,12 +17,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
+from torch.utils.data import DataLoader, Dataset
 
+from helpers.data.loaders import Loaders
 from helpers.errors import HelpersError
 from helpers.files import cache_dir
 from helpers.models.stages import head
-from helpers.training.runs.precision import tune_allocator
+from helpers.training.loop import PhaseInputs, Settings
+from helpers.training.runs.precision import choose_precision, tune_allocator
+from helpers.training.runs.processes import Accelerator
 
 IN_MEMORY_BYTES = 2**29
 
@@ -65,6 +70,37 @@ class FeatureBatches(Dataset):
         return view.inputs[indices], view.labels[indices]
 
 
+def feature_inputs(model: nn.Module, loaders: Loaders, settings: Settings, accelerator: Accelerator) -> PhaseInputs:
+    """Features for a phase that trains only the head, in the order in which the plain loop would meet the images.
+
+    The backbone runs once over the validation images and `settings.views` times over the training images; the first
+    view is the image as it is, each further one is augmented as in another epoch.
+    """
+    train, share = loaders.train, accelerator.prepare_data_loader
+
+    def run(loader: DataLoader) -> Features:
+        names = loader.dataset.images.names
+        return extract(model, share(loader), names, precision=settings.precision, gather=accelerator.gather_for_metrics)
+
+    views = settings.views if train.dataset.augmentation is not None else 1
+    stored = [run(loaders.plain)] + [run(_view(train, number)) for number in range(1, views)]
+    batches = DataLoader(FeatureBatches(stored), batch_sampler=train.batch_sampler, collate_fn=train.collate_fn)
+    val = DataLoader(FeatureBatches([run(loaders.val)]), batch_size=train.batch_size, collate_fn=train.collate_fn)
+    return PhaseInputs(nn.Sequential(head(model), nn.Flatten(1)), batches, val, images=False)
+
+
+def _view(train: DataLoader, number: int) -> DataLoader:
+    """Every training image once, in order, augmented as in epoch `number`."""
+    count = len(train.dataset)
+    return DataLoader(
+        train.dataset,
+        batch_size=train.batch_size,
+        sampler=range(number * count, (number + 1) * count),
+        collate_fn=train.collate_fn,
+        num_workers=train.num_workers,
+    )
+
+
 @torch.no_grad()
 def extract(
     model: nn.Module,
@@ -83,7 +119,7 @@ def extract(
         model: any model that `helpers.models.stages.head` understands.
         batches: of (images (B, 3, H, W), labels (B,)), in the order to keep.
         names: of all the images in these batches, for messages.
-        precision: `"fp32"` (exactly what the head would receive) or `"bf16"`.
+        precision: `"fp32"` (exactly what the head would receive), `"bf16"`, or `"auto"`; see `choose_precision`.
         gather: where several processes share the batches: brings their parts together.
 
     Raises:
@@ -92,35 +128,32 @@ def extract(
     """
     tune_allocator()
     device = next(model.parameters()).device
-    runner, last = _for_inference(model, precision)
     caught: list[Tensor] = []
-    hook = runner.get_submodule(_entry_path(model)).register_forward_pre_hook(
-        lambda _, arguments: caught.append(arguments[0])
-    )
     inputs, labels, filled = None, torch.empty(len(names), dtype=torch.int64), 0
-    try:
-        for images, batch_labels in batches:
-            images = images.to(device, next(last.parameters()).dtype, memory_format=torch.channels_last)
-            outputs = runner(images)
-            received = caught.pop()
-            if inputs is None:
-                _check_head_is_last(last, received, outputs)
-                inputs = _storage((len(names), *received.shape[1:]))
-            if gather is not None:
-                received, batch_labels = gather((received, batch_labels.to(device)))
-            span = slice(filled, filled + len(received))
-            _check_finite(received, names[span])
-            inputs[span], labels[span] = received.float().cpu(), batch_labels.cpu()
-            filled = span.stop
-    finally:
-        hook.remove()
+    for images, batch_labels in batches:
+        if inputs is None:
+            runner, last = _for_inference(model, choose_precision(precision, min(images.shape[2:]), device))
+            entry = runner.get_submodule(_entry_path(model))
+            entry.register_forward_pre_hook(lambda _, arguments: caught.append(arguments[0]))
+        images = images.to(device, next(last.parameters()).dtype, memory_format=torch.channels_last)
+        outputs = runner(images)
+        received = caught.pop()
+        if inputs is None:
+            _check_head_is_last(last, received, outputs)
+            inputs = _storage((len(names), *received.shape[1:]))
+        if gather is not None:
+            received, batch_labels = gather((received, batch_labels.to(device)))
+        span = slice(filled, filled + len(received))
+        _check_finite(received, names[span])
+        inputs[span], labels[span] = received.float().cpu(), batch_labels.cpu()
+        filled = span.stop
     if inputs is None or filled != len(names):
         raise HelpersError(f"{len(names)} images were named, but the batches hold {filled}")
     return Features(inputs, labels)
 
 
 def _for_inference(model: nn.Module, precision: str) -> tuple[nn.Module, nn.Module]:
-    """A copy of the model in eval mode, in the fastest form that keeps its answers, and a copy of its head."""
+    """A copy of the model in eval mode, in the fastest form that keeps its outputs, and a copy of its head."""
     runner = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     last = copy.deepcopy(head(model)).eval().requires_grad_(False)
     if precision == "bf16":
@@ -130,9 +163,6 @@ def _for_inference(model: nn.Module, precision: str) -> tuple[nn.Module, nn.Modu
 
 def _fused(model: nn.Module, entry: str) -> nn.Module:
     """BatchNorm folded into the convolutions before it, where the model can be traced down to the head's entry."""
-    from torch.fx.experimental.optimization import fuse
-    from torch.fx.proxy import TraceError
-
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         with contextlib.suppress(TraceError, TypeError, ValueError, NotImplementedError):
             traced = fuse(model)

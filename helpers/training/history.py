@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from tqdm import tqdm
 
 
 @dataclass
@@ -42,42 +45,39 @@ def describe_epoch(row: dict[str, Any]) -> str:
 
 
 class Reporter:
-    """Shows one line per epoch and, while an epoch runs, how far it is.
+    """Shows training while it runs: a progress bar, and a line per epoch.
 
-    In a terminal the bar (tqdm) disappears when its epoch is over. In a notebook all lines live in one output that is
-    rewritten in place, so that the stored notebook holds the lines and nothing else. Elsewhere only the lines are
-    printed.
+    The first and the last epoch of a phase have their line, the others at most one a second. In a terminal the bar
+    (tqdm) disappears when its epoch is over. In a notebook all lines live in one output that is rewritten in place, so
+    that the stored notebook holds the lines and nothing else. Elsewhere only the lines are printed.
     """
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
         self._lines: list[str] = []
         self._handle = _notebook_output() if enabled else None
-        self._bar = None
+        self._bar: tqdm | None = None
+        self._last_line = 0.0
 
-    def start_epoch(self, title: str, steps: int) -> None:
-        """Begin an epoch of so many steps."""
-        if self.enabled and self._handle is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=steps, desc=title, leave=False, disable=None, unit="batch")
-        self._title, self._steps, self._done = title, steps, 0
-
-    def step(self) -> None:
-        """One batch is done."""
-        self._done += 1
-        if self._bar is not None:
+    def step(self, title: str, done: int, steps: int) -> None:
+        """So many of an epoch's steps are done."""
+        if self._handle is not None:
+            if done % max(1, steps // 20) == 0:
+                self._show([f"{title}  {done}/{steps} batches"])
+        elif self.enabled:
+            if self._bar is None:
+                self._bar = tqdm(total=steps, initial=done - 1, desc=title, leave=False, disable=None, delay=0.5)
             self._bar.update()
-        elif self._handle is not None and self._done % max(1, self._steps // 20) == 0:
-            self._show([f"{self._title}  {self._done}/{self._steps} batches"])
 
-    def end_epoch(self, row: dict[str, Any]) -> None:
+    def end_epoch(self, row: dict[str, Any], last: bool) -> None:
         """The epoch is over: show its line."""
         self.close()
-        self.say(describe_epoch(row))
+        if row["epoch"] == 1 or last or time.monotonic() - self._last_line > 1:
+            self.say(describe_epoch(row))
 
     def say(self, line: str) -> None:
         """Show a line that stays."""
+        self._last_line = time.monotonic()
         if self._handle is not None:
             self._lines.append(line)
             self._show([])
@@ -96,9 +96,7 @@ class Reporter:
 
 def _notebook_output() -> Any:
     """A display that can be rewritten, when running under Jupyter; else None."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if not hasattr(shell, "kernel"):
+    ipython = sys.modules.get("IPython")
+    if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
         return None
-    from IPython.display import display
-
-    return display({"text/plain": ""}, raw=True, display_id=True)
+    return ipython.display.display({"text/plain": ""}, raw=True, display_id=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import (
+    ConstantLR,
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
@@ -36,17 +35,15 @@ def make_optimizer(model: nn.Module, phase: Phase, name: str, weight_decay: floa
     raise HelpersError(f"optimizer {name!r} is not known; choose one of {', '.join(OPTIMIZERS)}")
 
 
-def make_scheduler(optimizer: torch.optim.Optimizer, phase: Phase, steps: int) -> LRScheduler | None:
-    """The phase's schedule, to be stepped after every optimizer step; None for a constant rate.
+def make_scheduler(optimizer: torch.optim.Optimizer, phase: Phase, steps: int) -> LRScheduler:
+    """A phase's learning-rate schedule, to be stepped after every optimizer step.
 
     Args:
         optimizer: its groups hold the highest rates.
         phase: names the schedule and the warm-up.
         steps: optimizer steps in the whole phase.
     """
-    if phase.schedule == "one-cycle":
-        if steps < 2:
-            return None
+    if phase.schedule == "one-cycle" and steps > 1:
         rates = [group["lr"] for group in optimizer.param_groups]
         # A ramp of less than one step would divide by zero.
         rise = max(phase.warmup or 0.3, 1.5 / steps)
@@ -56,15 +53,15 @@ def make_scheduler(optimizer: torch.optim.Optimizer, phase: Phase, steps: int) -
     if ramp < 1:
         return main
     rising = LinearLR(optimizer, start_factor=1 / (ramp + 1), total_iters=ramp)
-    return SequentialLR(optimizer, [rising, main], milestones=[ramp]) if main else rising
+    return SequentialLR(optimizer, [rising, main], milestones=[ramp])
 
 
-def _after_warmup(optimizer: torch.optim.Optimizer, schedule: str, steps: int) -> LRScheduler | None:
+def _after_warmup(optimizer: torch.optim.Optimizer, schedule: str, steps: int) -> LRScheduler:
     if schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     if schedule == "step":
         return StepLR(optimizer, step_size=max(1, -(-steps // 3)), gamma=0.1)
-    return None
+    return ConstantLR(optimizer, factor=1.0)
 
 
 def _can_fuse(model: nn.Module) -> bool:
@@ -72,6 +69,6 @@ def _can_fuse(model: nn.Module) -> bool:
     return kinds <= {"cpu", "cuda"}
 
 
-def describe(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The rate of every group by its name, as it stands now."""
-    return {group.get("name", str(i)): group["lr"] for i, group in enumerate(optimizer.param_groups)}
+def highest_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The highest learning rate of all groups, as it stands now."""
+    return max(group["lr"] for group in optimizer.param_groups)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Any
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class InterruptFlag:
-    """While active, the first Ctrl-C (SIGINT) only raises a flag; the second one interrupts at once, as usual.
+    """While active, Ctrl-C (or SIGTERM, or a closed terminal) only raises a flag; the second one interrupts at once.
 
     Outside the main thread, where Python does not let a program handle signals, nothing changes.
     """
@@ -17,16 +20,13 @@ class InterruptFlag:
         self.raised = False
 
     def __enter__(self) -> InterruptFlag:
-        self._previous = None
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._previous = {each: signal.signal(each, self._handle) for each in SIGNALS} if in_main_thread else {}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+    def __exit__(self, *error: Any) -> None:
+        for each, handler in self._previous.items():
+            signal.signal(each, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.raised:
