@@ -7,7 +7,8 @@ architecture are found is in `helpers.models.layout`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -197,6 +198,17 @@ def parameter_groups(
             f"call set_trainable(model, names) with one of {[stage.name for stage in every]}."
         )
     return groups
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """Run a model in eval mode inside a `with` block; afterwards every module is in the mode in which it was."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield model.eval()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _is_layer_weight(name: str, parameter: nn.Parameter) -> bool:

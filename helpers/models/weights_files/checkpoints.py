@@ -137,3 +137,10 @@ def _checksum(tensors: Mapping[str, Tensor], description: str) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def clone_state(model: nn.Module, only_trainable: bool = False) -> dict[str, Tensor]:
+    """A copy of a model's state by name: every parameter (or every trainable one) and every buffer."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    skipped = frozen if only_trainable else set()
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in skipped}
