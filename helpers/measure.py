@@ -1,4 +1,4 @@
-"""Several seeds, and what may be concluded from them."""
+"""Accuracies over several seeds: confidence intervals, paired comparisons, and what may be concluded from them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,30 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from helpers.errors import HelpersError
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """The answer to a yes-no question about measurements.
+
+    Attributes:
+        holds: whether it is true of what was measured.
+        evidence: the figures behind it.
+    """
+
+    holds: bool
+    evidence: str
+
+    def __bool__(self) -> bool:
+        return self.holds
+
+
+@dataclass(frozen=True)
 class Interval:
-    """A mean and the range in which the true mean lies with the given confidence (Student's t).
+    """A mean and its confidence interval (Student's t).
 
     Attributes:
         mean: of the values.
@@ -32,19 +49,27 @@ class Interval:
         """Half of the distance between the ends."""
         return (self.high - self.low) / 2
 
+    def above(self, bound: float) -> Verdict:
+        """Whether the whole interval lies above a bound (0 to 1)."""
+        return Verdict(self.low > bound, str(self))
+
+    def below(self, bound: float) -> Verdict:
+        """Whether the whole interval lies below a bound (0 to 1)."""
+        return Verdict(self.high < bound, str(self))
+
     def __str__(self) -> str:
-        """In percent: the values are shares, 0 to 1."""
+        """In percent: the values are fractions, 0 to 1."""
         return f"{100 * self.mean:.1f} ± {100 * self.half_width:.1f} %, {self.n} seeds"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two ways of doing something, compared seed by seed.
+    """Two methods compared seed by seed.
 
     Attributes:
-        ours: mean share of the first, 0 to 1.
-        theirs: mean share of the second.
-        difference: ours minus theirs, of the same seed.
+        ours: mean accuracy of the first, 0 to 1.
+        theirs: mean accuracy of the second.
+        difference: ours minus theirs with the same seed.
     """
 
     ours: float
@@ -53,48 +78,57 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`"better"`, `"worse"`, or `"not distinguishable"` where the interval holds zero."""
+        """`"better"`, `"worse"`, or `"not distinguishable"` where the interval contains zero."""
         if self.difference.low > 0:
             return "better"
         return "worse" if self.difference.high < 0 else "not distinguishable"
 
+    def better_by(self, margin: float = 0.0) -> Verdict:
+        """Whether the first is better by more than a margin (0 to 1): the whole interval lies above it."""
+        return Verdict(self.difference.low > margin, str(self))
+
+    def worse_by(self, margin: float = 0.0) -> Verdict:
+        """Whether the first is worse by more than a margin (0 to 1): the whole interval lies below its negative."""
+        return Verdict(self.difference.high < -margin, str(self))
+
+    def within(self, margin: float) -> Verdict:
+        """Whether the two differ by less than a margin (0 to 1): the whole interval lies inside it."""
+        return Verdict(self.difference.low > -margin and self.difference.high < margin, str(self))
+
     def __str__(self) -> str:
-        """In percent and in points."""
+        """In percent and in percentage points."""
         points, half = 100 * self.difference.mean, 100 * self.difference.half_width
-        shares = f"{100 * self.ours:.1f} % against {100 * self.theirs:.1f} %"
-        return f"{self.verdict}: {shares}, {points:+.1f} ± {half:.1f} points, {self.difference.n} paired seeds"
+        means = f"{100 * self.ours:.1f} % against {100 * self.theirs:.1f} %"
+        return f"{self.verdict}: {means}, {points:+.1f} ± {half:.1f} points, {self.difference.n} paired seeds"
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The mean of some values with its confidence interval.
+    """Mean and confidence interval of the mean.
 
     Source: Student, *The probable error of a mean*, Biometrika 6 (1908); quantiles from `scipy.stats.t`.
 
     Args:
-        values: two or more, for instance accuracies of several seeds.
+        values: two or more, for instance accuracies with several seeds.
         confidence: 0 to 1.
 
     Raises:
-        HelpersError: for fewer than two values, or some that are not finite.
+        HelpersError: for fewer than two values, or values that are not finite.
     """
-    from scipy import stats
-
     values = np.asarray(values, dtype=float)
     if values.size < 2 or not np.isfinite(values).all():
         raise HelpersError(f"an interval needs two or more finite values, not {values.tolist()}; measure more seeds")
     mean = float(values.mean())
-    half = (
-        float(stats.t.ppf((1 + confidence) / 2, values.size - 1)) * float(values.std(ddof=1)) / math.sqrt(values.size)
-    )
+    quantile = float(stats.t.ppf((1 + confidence) / 2, values.size - 1))
+    half = quantile * float(values.std(ddof=1)) / math.sqrt(values.size)
     return Interval(mean, mean - half, mean + half, values.size)
 
 
 def compare(ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95) -> Comparison:
-    """Compare two ways by their differences seed by seed (a paired t interval).
+    """Compare two methods by their differences seed by seed (paired t interval).
 
     Args:
-        ours: shares from 0 to 1, one a seed.
-        theirs: those of the other way, for the same seeds in the same order.
+        ours: accuracies from 0 to 1, one per seed.
+        theirs: those of the other method, with the same seeds in the same order.
         confidence: 0 to 1.
 
     Raises:

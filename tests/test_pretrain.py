@@ -13,7 +13,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from data.workshop import card
-from data.workshop.card_runs import half_width
 from data.workshop.pretrain import augmented, normalized, one_cycle, pretrain
 from drawn import source
 from helpers import HelpersError
@@ -102,7 +101,3 @@ def test_a_card_without_a_place_for_a_table_is_refused(tmp_path):
     page.write_text("<!-- file -->\n<!-- end -->\n", encoding="utf-8")
     with pytest.raises(HelpersError, match="families"):
         card.write(figures, page)
-
-
-def test_the_interval_is_students():
-    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)

@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 
-from data.workshop.card_runs import STAGES, Budget, half_width, probes, source_head, trained
+from data.workshop.card_runs import STAGES, Budget, probes, source_head, trained
 from helpers.data.load import load_task
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError
 from helpers.files import atomic_write, sha256, write_json
+from helpers.measure import interval
 from helpers.models.embedded import WEIGHTS, build
 
 CARD = WEIGHTS.with_name("MODEL_CARD.md")
@@ -129,7 +130,7 @@ def bars(figures: dict[str, Any]) -> list[dict[str, Any]]:
         b = figures[task][worse]["test"] if worse else [0.0] * len(a)
         gaps = [100 * (x - y) for x, y in zip(a, b, strict=True)]
         value = sum(gaps) / len(gaps)
-        row = {"bar": text, "least": least, "most": most, "measured": value, "half_width": half_width(gaps)}
+        row = {"bar": text, "least": least, "most": most, "measured": value, "half_width": interval(gaps).half_width}
         rows.append({**row, "reached": value >= least and (most is None or value <= most)})
 
     bar("drawn flowers: head only over random probe", "flowers", "head only", "random probe", 45)

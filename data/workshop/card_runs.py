@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from helpers.data.augment import Augment
 from helpers.data.loaders import Loaders, make_loaders
 from helpers.data.tasks import Task
+from helpers.measure import interval
 from helpers.models.backbones import load_backbone
 from helpers.models.embedded import PREPROCESSING
 from helpers.models.heads import replace_head
 from helpers.training.evaluation import evaluate
 from helpers.training.fit import fit
+from helpers.training.loop import Settings
 from helpers.training.strategies import Phase
 
 STAGES = {"maxpool": "stem", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3", "layer4": "layer4"}
@@ -53,18 +55,12 @@ class Figure:
     @property
     def half(self) -> float:
         """Half the width of the 95 % interval for the mean over seeds."""
-        return half_width(self.test)
+        return interval(self.test).half_width
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**asdict(self), "mean": self.mean, "half_width": self.half}
 
-
-def half_width(values: Sequence[float]) -> float:
-    """Half the width of Student's 95 % confidence interval for the mean of some values."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
 
 
 def backbone(pretrained: bool, seed: int) -> nn.Module:
@@ -181,11 +177,8 @@ def _run(task: Task, pretrained: bool, seed: int, lr: float, epochs: int, budget
         model,
         task,
         [phase],
-        preprocessing=PREPROCESSING,
+        Settings(weight_decay=0.05, label_smoothing=budget.label_smoothing, preprocessing=PREPROCESSING),
         loaders=loaders,
-        weight_decay=0.05,
-        label_smoothing=budget.label_smoothing,
-        precision="auto",
         seed=seed,
         verbose=False,
     )
