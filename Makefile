@@ -42,10 +42,10 @@ lab: setup ## open JupyterLab on the lessons
 	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
 
 course: setup ## transfer a pretrained network to drawn flowers and compare; then the lessons and the site
-	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy from-scratch --out $(RUNS)/from-scratch
-	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy feature-extraction --out $(RUNS)/feature-extraction
-	$(VENV)/bin/python -m helpers fit flowers --few 10 --strategy fine-tuning --out $(RUNS)/fine-tuning
-	@$(VENV)/bin/python -m helpers compare $(RUNS)/from-scratch $(RUNS)/feature-extraction $(RUNS)/fine-tuning
+	$(VENV)/bin/transfer fit flowers --few 10 --strategy from-scratch --out $(RUNS)/from-scratch
+	$(VENV)/bin/transfer fit flowers --few 10 --strategy feature-extraction --out $(RUNS)/feature-extraction
+	$(VENV)/bin/transfer fit flowers --few 10 --strategy fine-tuning --out $(RUNS)/fine-tuning
+	@$(VENV)/bin/transfer compare $(RUNS)/from-scratch $(RUNS)/feature-extraction $(RUNS)/fine-tuning
 	@$(if $(NOTEBOOKS),$(MAKE) --no-print-directory notebooks)
 	@$(if $(wildcard book/_toc.yml),$(MAKE) --no-print-directory book)
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers --help` lists what it can do."""
+"""The command line: `transfer --help` lists what it can do."""
 
 import sys
 

@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
 def test_help_explains_each_command(name, command) -> None:
     outcome = command(*filter(None, [name]), "--help")
     assert outcome.status == 0
-    assert "Usage: python -m helpers" in outcome.out
+    assert "Usage: transfer" in outcome.out
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after `python -m helpers`; those of this process if None.
+        arguments: the words after `transfer`; those of this process if None.
 
     Returns:
         The exit status: 0 if all went well, 2 for a mistake that the message explains, 130 after Ctrl-C.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            status = app(arguments, prog_name="python -m helpers", standalone_mode=False)
+            status = app(arguments, prog_name="transfer", standalone_mode=False)
         except typer.TyperException as error:
             return _refuse(f"{error.format_message()} (--help shows what can be given)")
         except HelpersError as error:

@@ -121,7 +121,7 @@ def describe(result: dict[str, Any], out: Path | None) -> str:
         f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
         f"{result['train_seconds']:.1f} s"
     )
-    return line if out is None else f"{line}\npython -m helpers predict {shlex.quote(str(out))} PHOTO"
+    return line if out is None else f"{line}\ntransfer predict {shlex.quote(str(out))} PHOTO"
 
 
 def _is_first_process() -> bool:
