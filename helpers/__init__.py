@@ -1,15 +1,27 @@
-"""Helpers of the transfer-learning course: tasks, backbones, strategies, training.
+"""Transfer learning for images: tasks, pretrained backbones, strategies, one training loop.
 
-The names below are all that the lessons use. Each is imported when it is first asked for, so that `import helpers`
-costs next to nothing.
+Each name below is imported when it is first used, so `import helpers` takes no time. The core is meant to be read,
+front to back; a module needs only those before it and a few tools:
+
+    data      tasks, load, preprocessing, loaders
+    models    stages, heads, backbones
+    training  strategies, optim, evaluation, history, loop, features, fit
+
+Everything else is one room further in: photo files (`data.photos`), files of weights (`models.weights_files`),
+checkpoints and processes (`training.runs`), what the lessons show (`lessons`), the command line (`commands`).
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 from helpers.errors import HelpersError, HelpersWarning
+
+# OpenMP's waiting threads spin; two trainings on the same cores would then slow each other down tenfold and more. Its
+# library reads this when PyTorch is imported, so `helpers` has to come first.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _HOMES = {
     "helpers.data.loaders": ("make_loaders",),

