@@ -27,10 +27,11 @@ def _session_cache(tmp_path_factory):
 
 
 @pytest.fixture
-def real() -> Path:
-    """The folder of real photos and weights, where there is one."""
+def real(monkeypatch) -> Path:
+    """The folder of real photos and weights, where there is one; `TRANSFER_DATA` names it for the test."""
     if not REAL.is_dir():
         pytest.skip("no real photos and weights beside the repository")
+    monkeypatch.setenv("TRANSFER_DATA", str(REAL))
     return REAL
 
 

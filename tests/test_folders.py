@@ -4,7 +4,6 @@ import os
 import shutil
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from PIL import Image
 from helpers import load_task, make_loaders
 from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError, HelpersWarning
-
-REAL = "../shared/real/ants-bees"
 
 
 @pytest.fixture(autouse=True)
@@ -394,10 +391,9 @@ def test_too_few_photos_to_split(folder):
         load_task(folder)
 
 
-@pytest.mark.skipif(not Path(REAL).is_dir(), reason="the real photos are not there")
-def test_real_ants_and_bees():
+def test_real_ants_and_bees(real):
     with pytest.warns(HelpersWarning, match=r"imageNotFound\.gif") as caught:
-        task = load_task(REAL)
+        task = load_task("ants-bees")
     assert len(caught) == 1
     assert (len(task.train), len(task.val)) == (244, 153)
     assert "formica.jpeg" in {file.name for file in task.train.files}

@@ -19,8 +19,6 @@ from helpers import Split, Task, load_task
 from helpers.data.photos import published
 from helpers.errors import HelpersError, HelpersWarning
 
-FLOWERS = "../shared/real/flowers102-64px"
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
@@ -66,12 +64,12 @@ def test_fewer_classes():
 
 def test_kept_drawings_are_the_drawings(tmp_path):
     first = small()
-    kept = list((tmp_path / "cache/images").glob("*.images"))
+    kept = list((tmp_path / "cache/images").glob("*.safetensors"))
     assert len(kept) == 3
     assert torch.equal(first.train.images, small().train.images)
     for path in kept:
         content = bytearray(path.read_bytes())
-        content[10] ^= 1
+        content[-10] ^= 1
         path.write_bytes(content)
     with pytest.warns(HelpersWarning, match="damaged"):
         assert torch.equal(first.train.images, small().train.images)
@@ -79,7 +77,7 @@ def test_kept_drawings_are_the_drawings(tmp_path):
 
 def test_drawings_are_made_anew_when_their_code_changes(tmp_path, monkeypatch):
     small()
-    kept = sorted((tmp_path / "cache/images").glob("*.images"))
+    kept = sorted((tmp_path / "cache/images").glob("*.safetensors"))
     before = [path.read_bytes() for path in kept]
     (tmp_path / "changed.py").write_text("the formulas of tomorrow")
     monkeypatch.setattr(drawn, "__file__", str(tmp_path / "changed.py"))
@@ -140,6 +138,23 @@ def test_unknown_names_are_told_the_known_ones():
         load_task("flower")
 
 
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("folder", {"classes": 2}, "classes=2 chooses how images are drawn"),
+        ("folder", {"size": 64, "train_per_class": 5}, "size=64 and train_per_class=5 choose how images are drawn"),
+        ("folder", {"root": "photos"}, "root='photos'"),
+        ("ants-bees", {"test_per_class": 5}, "test_per_class=5 chooses how images are drawn"),
+        ("slides", {"root": "photos"}, "root='photos'"),
+    ],
+)
+@pytest.mark.fault
+def test_arguments_that_do_not_apply_are_refused(tmp_path, source, options, message):
+    insects(tmp_path / "folder")
+    with pytest.raises(HelpersError, match=message):
+        load_task(tmp_path / "folder" if source == "folder" else source, **options)
+
+
 @pytest.mark.fault
 def test_a_path_is_a_folder_even_when_it_is_called_like_a_task(tmp_path, monkeypatch):
     insects(tmp_path / "flowers")
@@ -156,6 +171,15 @@ def insects(folder):
             pixels = np.random.default_rng([i, *place.encode()]).integers(0, 255, (20, 30, 3), np.uint8)
             Image.fromarray(pixels).save(folder / place / f"{i}.jpg")
     return folder
+
+
+@pytest.mark.parametrize("place", ["sets/ants-bees", "sets/ants-bees/hymenoptera_data", "cache/data/ants-bees"])
+def test_published_photos_are_found_where_the_environment_says_and_in_the_cache(tmp_path, monkeypatch, place):
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "sets"))
+    insects(tmp_path / place)
+    assert published.published("flowers102") is None
+    assert published.published("ants-bees") in (tmp_path / "sets/ants-bees", tmp_path / "cache/data/ants-bees")
+    assert len(load_task("ants-bees").val) == 6
 
 
 @pytest.mark.parametrize("place", ["hymenoptera_data", "ants-bees", "."])
@@ -193,18 +217,16 @@ def test_without_a_network_the_error_says_what_to_fetch(tmp_path, monkeypatch):
             load_task("ants-bees", root=tmp_path / "root")
 
 
-@pytest.mark.skipif(not Path(FLOWERS).is_dir(), reason="the real photos are not there")
-def test_flowers102_has_the_official_splits_and_names():
+def test_flowers102_has_the_official_splits_and_names(real):
     from torchvision.datasets import Flowers102
 
-    task = load_task("flowers102", root=FLOWERS)
+    folder = real / "flowers102-64px"
+    task = load_task("flowers102")
     assert [len(split) for split in (task.train, task.val, task.test)] == [1020, 1020, 6149]
-    official = Flowers102(FLOWERS, split="test")
+    official = Flowers102(folder, split="test")
     assert task.test.labels.tolist() == official._labels
     assert list(task.test.files) == official._image_files
     assert (task.classes[0], task.classes[76], len(task.classes)) == ("pink primrose", "passion flower", 102)
     assert task.train.labels.bincount().tolist() == [10] * 102
-    shared = json.loads(
-        (Path(FLOWERS) / "cat_to_name.json").read_text()
-    )  # counts from 1, and spells two names otherwise
+    shared = json.loads((folder / "cat_to_name.json").read_text())  # counts from 1, and spells two names otherwise
     assert sum(shared[str(label + 1)] == name for label, name in enumerate(task.classes)) == 100

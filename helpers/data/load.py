@@ -1,9 +1,4 @@
-"""`load_task`: one `Task` for every kind of source.
-
-Drawn images that live in memory, published photo sets, and any folder of class folders.
-"""
-
-from __future__ import annotations
+"""`load_task`: drawn images, published photos, or your own folder of class folders, each as a `Task`."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -24,44 +19,54 @@ from helpers.files import cache_dir, expanded
 
 Draw = Callable[[Sequence[int], int, int], Tensor]
 
+DRAWN = {"flowers": (flowers.SPECIES[:20], flowers.draw), "slides": (slides.CLASSES, slides.draw)}
+PUBLISHED = {"flowers102": flowers102, "ants-bees": ants_bees}
+
 
 def load_task(
     name_or_folder: str | Path = "flowers",
     *,
     root: str | Path | None = None,
     seed: int = 0,
-    size: int = 64,
+    size: int | None = None,
     classes: int | None = None,
-    train_per_class: int = 10,
-    val_per_class: int = 10,
-    test_per_class: int = 50,
+    train_per_class: int | None = None,
+    val_per_class: int | None = None,
+    test_per_class: int | None = None,
 ) -> Task:
-    """A task by name, or from a folder of class folders.
+    """Load a task by its name, or from a folder of class folders.
 
     Args:
-        name_or_folder: `"flowers"` or `"slides"` (drawn), `"flowers102"` or `"ants-bees"` (published photos, fetched
-            when they are not there), or a folder (a `Path` always is one); see `helpers.data.photos.folders.load_folder` for
-            what a folder may hold.
-        root: where the published photos lie or are to be put; default: the cache folder.
+        name_or_folder: `"flowers"` or `"slides"` (drawn), `"flowers102"` or `"ants-bees"` (published photos, downloaded
+            when they are not there), or a folder (a `Path` always is one); `helpers.data.photos.folders.load_folder`
+            says what a folder may hold.
+        root: the folder where published photos are or go; by default as in `helpers.data.photos.published`.
         seed: which images are drawn; how a folder without splits is split.
-        size: side of drawn images, in pixels.
-        classes: how many classes to draw (the first so many); default: all.
-        train_per_class: drawn training images a class.
-        val_per_class: drawn validation images a class.
-        test_per_class: drawn test images a class.
+        size: side of drawn images in pixels; default: 64.
+        classes: how many classes to draw; default: all.
+        train_per_class: how many training images per class to draw; default: 10.
+        val_per_class: how many validation images per class to draw; default: 10.
+        test_per_class: how many test images per class to draw; default: 50.
 
     Raises:
-        HelpersError: if there is no such task or folder, or the folder cannot be learned from.
+        HelpersError: if there is no such task or folder, an argument does not apply to it, or the folder cannot be
+            learned from.
     """
     name, folder = str(name_or_folder), expanded(name_or_folder)
-    named = isinstance(name_or_folder, str) and name in [*DRAWN, *PUBLISHED]
+    drawing = {"size": size, "classes": classes, "train_per_class": train_per_class}
+    drawing |= {"val_per_class": val_per_class, "test_per_class": test_per_class}
+    given = {argument: value for argument, value in drawing.items() if value is not None}
+    named = isinstance(name_or_folder, str) and name in {*DRAWN, *PUBLISHED}
+    if root is not None and not (named and name in PUBLISHED):
+        raise HelpersError(f"root={str(root)!r} says where published photos are, but {name} is none; leave it out.")
+    if given and not (named and name in DRAWN):
+        listed = " and ".join(f"{argument}={value}" for argument, value in given.items())
+        verb = "chooses" if len(given) == 1 else "choose"
+        raise HelpersError(f"{listed} {verb} how images are drawn, but those of {name} are photos; leave it out.")
     if named and root is None and folder.is_dir():
         warn(f"{name!r} is taken as the task of that name; for the folder {name} that lies here, give ./{name}")
-    if named and name in DRAWN:
-        counts = (train_per_class, val_per_class, test_per_class)
-        return _drawn(name, seed=seed, size=size, classes=classes, counts=counts)
     if named:
-        return PUBLISHED[name](root)
+        return _draw(name, seed, **given) if name in DRAWN else PUBLISHED[name](root)
     if not name or not folder.is_dir():
         known = ", ".join([*DRAWN, *PUBLISHED])
         raise HelpersError(
@@ -70,42 +75,39 @@ def load_task(
     return load_folder(folder, seed=seed)
 
 
-def _flowers() -> tuple[tuple[str, ...], Draw]:
-    return tuple(flowers.SPECIES[:20]), flowers.draw
-
-
-def _slides() -> tuple[tuple[str, ...], Draw]:
-    return tuple(slides.CLASSES), slides.draw
-
-
-DRAWN: dict[str, Callable[[], tuple[tuple[str, ...], Draw]]] = {"flowers": _flowers, "slides": _slides}
-PUBLISHED: dict[str, Callable[[str | Path | None], Task]] = {"flowers102": flowers102, "ants-bees": ants_bees}
-
-
-def _drawn(name: str, *, seed: int, size: int, classes: int | None, counts: tuple[int, int, int]) -> Task:
-    names, draw = DRAWN[name]()
+def _draw(
+    name: str,
+    seed: int,
+    size: int = 64,
+    classes: int | None = None,
+    train_per_class: int = 10,
+    val_per_class: int = 10,
+    test_per_class: int = 50,
+) -> Task:
+    names, draw = DRAWN[name]
     wanted = len(names) if classes is None else classes
     if not 2 <= wanted <= len(names):
         raise HelpersError(f"{name} can be drawn in 2 to {len(names)} classes, not {wanted}; choose `classes` so.")
-    if min(counts) < 1 or size < 16:
-        raise HelpersError(
-            f"{name} needs at least one image a class in each split and a size of at least 16 pixels, "
-            f"not {counts} and {size}; raise them."
-        )
     splits = []
-    for part, count in enumerate(counts):
+    for part, count in enumerate((train_per_class, val_per_class, test_per_class)):
+        if count < 1:
+            raise HelpersError(f"{name} needs at least one image per class in each split, not {count}.")
         labels = torch.arange(wanted).repeat(count)  # in turn: a larger split begins with the images of a smaller one
         splits.append(Split(labels, images=_drawn_images(name, draw, labels.tolist(), size, 3 * seed + part)))
-    return Task(name, names[:wanted], *splits)
+    return Task(name, tuple(names[:wanted]), *splits)
 
 
 def _drawn_images(name: str, draw: Draw, labels: list[int], size: int, seed: int) -> Tensor:
     """Images as `draw` gives them, kept for the next time (drawing takes a few milliseconds an image)."""
+    try:
+        draw([], size, seed)
+    except ValueError as error:
+        raise HelpersError(str(error)) from error
     code = hashlib.sha256()
     for file in sorted((Path(drawn.__file__).parent).rglob("*.py")):
         code.update(file.read_bytes())
     key = f"{name} {len(labels)} {max(labels) + 1} {size} {seed}"
-    path = cache_dir() / "images" / f"{key.replace(' ', '-')}.images"
+    path = cache_dir() / "images" / f"{key.replace(' ', '-')}.safetensors"
     images = cache(lambda: draw(labels, size, seed))
     try:
         stored = stored_images(path, f"{key} {code.hexdigest()}", len(labels), lambda i: images()[i])

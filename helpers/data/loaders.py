@@ -1,33 +1,33 @@
-"""From a task to batches: plain PyTorch loaders whose images are cut, augmented and normalized batch by batch.
+"""Data loaders: a task's images in batches, cropped, augmented and normalized for a network.
 
-Two ways lead to the same images. In *memory* mode all images are at hand as uint8 (drawn images, or photos
-decoded once into a memory-mapped cache); in *files* mode each photo is decoded whenever it is asked for.
+In *memory* mode all images are at hand as uint8 (drawn images, or photos decoded once into a file that is mapped into
+memory); in *files* mode each photo is decoded whenever it is asked for. Both modes give the same batches.
 """
-
-from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from helpers.data.augment import Augment, Augmentation, as_augmentation, seeded
-from helpers.data.sources import Images, cores, open_task
+from helpers.data.augment import Augment, Augmentation, Transform
+from helpers.data.photos.sources import Images, cores, open_task
+from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Task
-from helpers.data.views import INTERPOLATIONS, center_view, normalize
+from helpers.data.transforms import center_crop, normalize
 from helpers.errors import HelpersError
+from helpers.seeding import seeded
 
-if TYPE_CHECKING:
-    from helpers.data.preprocessing import Preprocessing
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
+"""The resampling filters that a preprocessing may name."""
 
 
 class Loaders(NamedTuple):
-    """The loaders of a task; each yields images float32 (B, 3, S, S) normalized by the preprocessing, labels int64 (B,).
+    """The data loaders of a task; each yields normalized images, float32 (B, 3, S, S), and labels, int64 (B,).
 
-    `train` is shuffled and augmented. `plain` holds the same images in order, not augmented, none left out.
+    `train` is shuffled and augmented, anew on each pass. `plain` holds the same images in order, unaugmented.
     """
 
     train: DataLoader
@@ -37,25 +37,14 @@ class Loaders(NamedTuple):
 
 
 class Batches(Dataset):
-    """Images as a dataset that is asked for a whole batch at once (`__getitems__`).
+    """A dataset that is asked for whole batches (`__getitems__`).
 
-    Image `i` of epoch `e` goes by the number `e * len(dataset) + i`, so that loader workers and several processes
-    need no other word about the epoch.
+    Image `i` of epoch `e` goes by the number `e * len(dataset) + i`, so that loader workers and other processes know
+    the epoch without being told.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        preprocessing: Preprocessing,
-        *,
-        batch_size: int,
-        augmentation: Augmentation | None = None,
-        shuffled: bool = False,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, images: Images, preprocessing: Preprocessing, augmentation: Augmentation | None = None) -> None:
         self.images, self.preprocessing, self.augmentation = images, preprocessing, augmentation
-        self.batch_size, self.shuffled, self.seed = batch_size, shuffled, seed
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.images.labels)
@@ -64,7 +53,7 @@ class Batches(Dataset):
         indices = torch.as_tensor(numbers) % len(self)
         images = self.images.fetch(indices)
         if self.augmentation is None:
-            images = center_view(images, self.preprocessing)
+            images = center_crop(images, self.preprocessing.image_size)
         else:
             images = self.augmentation(images, indices, int(numbers[0]) // len(self))
         return normalize(images, self.preprocessing), self.images.labels[indices]
@@ -74,18 +63,26 @@ class Batches(Dataset):
         return images[0], labels[0]
 
 
-class EpochOrder(Sampler[int]):
-    """A new order of the images in every epoch, which depends on the dataset's seed and epoch alone."""
+class EpochSampler(Sampler[int]):
+    """Shuffles by seed and epoch alone, and counts epochs: each pass over the images is the next one.
 
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
+    Attributes:
+        epoch: the epoch of the next pass; see `set_epoch`. (A method of that name would be called by accelerate.)
+    """
+
+    def __init__(self, images: int, seed: int) -> None:
+        self.images, self.seed, self.epoch = images, seed, 0
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.images
 
     def __iter__(self) -> Iterator[int]:
-        first = self.batches.epoch * len(self)
-        return iter((first + _order(self.batches, self.batches.epoch)).tolist())
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        yield from (epoch * self.images + self.order(epoch)).tolist()
+
+    def order(self, epoch: int) -> Tensor:
+        """The images' indices in the order of an epoch, int64 (N,)."""
+        return torch.randperm(self.images, generator=seeded(self.seed, epoch, 0))
 
 
 def make_loaders(
@@ -93,24 +90,24 @@ def make_loaders(
     preprocessing: Preprocessing,
     *,
     batch_size: int = 32,
-    augment: str | Augment | Any | None = None,
+    augment: str | Augment | Transform | None = None,
     mode: str = "auto",
     workers: int | None = None,
     seed: int = 0,
 ) -> Loaders:
-    """Loaders for a task, prepared as the preprocessing of the weights asks.
+    """Make the data loaders of a task: for training, validation and test.
 
-    Validation and test images are never augmented: short side to `preprocessing.resize_size`, center `preprocessing.image_size`.
-    The training order and every random choice are a function of `(seed, epoch)`; see `set_epoch`.
+    Images are resized, cropped and normalized as `preprocessing` says; only training images are augmented. Order and
+    augmentation are a function of `(seed, epoch)`, and each pass over `train` is the next epoch; see `set_epoch`.
 
     Args:
         task: what `load_task` gave.
-        preprocessing: size, interpolation, mean and standard deviation that the weights expect.
-        batch_size: images a batch. The last, smaller training batch is left out if there is more than one batch.
-        augment: None, a preset's name (`helpers.data.augment.PRESETS`), an `Augment`, or any callable from a uint8
-            image (3, H, W) to a uint8 or float image, such as a torchvision v2 transform.
-        mode: "memory", "files", or "auto": memory when the decoded photos fit `helpers.data.sources.BUDGET`.
-        workers: processes that decode in files mode; default: none on two cores or fewer, else up to four.
+        preprocessing: of the weights, `model.preprocessing`.
+        batch_size: images per batch. The last, smaller training batch is left out if there is more than one batch.
+        augment: None; a preset's name, "flip", "light", "standard" or "strong"; an `Augment`; or any callable from a
+            uint8 image (3, H, W) to a uint8 or float image, such as a torchvision v2 transform.
+        mode: "memory", "files", or "auto": memory unless the decoded photos take more than 4 GiB of disk.
+        workers: processes that decode photos in files mode; by default none on two cores or fewer, else up to four.
         seed: of the order and of the augmentation.
 
     Raises:
@@ -120,56 +117,52 @@ def make_loaders(
         raise HelpersError(f"batch_size is {batch_size}; it must be at least 1.")
     if mode not in ("auto", "memory", "files"):
         raise HelpersError(f"mode is {mode!r}; choose 'auto', 'memory' or 'files'.")
-    if preprocessing.resize_size < preprocessing.image_size or preprocessing.interpolation not in INTERPOLATIONS:
+    size, resize, interpolation = preprocessing.image_size, preprocessing.resize_size, preprocessing.interpolation
+    if resize < size or interpolation not in INTERPOLATIONS:
         raise HelpersError(
-            f"the preprocessing resizes to {preprocessing.resize_size} pixels by {preprocessing.interpolation!r} and crops "
-            f"{preprocessing.image_size}; it must resize to at least that, by one of {', '.join(INTERPOLATIONS)}."
+            f"the preprocessing resizes to {resize} pixels by {interpolation!r} and crops {size}; it must resize to "
+            f"at least that, by one of {', '.join(INTERPOLATIONS)}."
         )
-    opened = open_task(task, preprocessing, mode)
-    augmentation = as_augmentation(augment, preprocessing, len(task.train), seed)
+    augmentation = None if augment is None else Augmentation(augment, preprocessing, len(task.train), seed)
+    images = open_task(task, preprocessing, mode)
 
-    def loader(images: Images, augmentation: Augmentation | None = None, shuffled: bool = False) -> DataLoader:
-        batches = Batches(
-            images, preprocessing, batch_size=batch_size, augmentation=augmentation, shuffled=shuffled, seed=seed
-        )
-        processes = 0 if images.in_memory else _workers(workers)
+    def loader(part: str, shuffled: bool = False) -> DataLoader:
+        processes = 0 if images[part].in_memory else _workers(workers)
+        batches = Batches(images[part], preprocessing, augmentation if shuffled else None)
         return DataLoader(
             batches,
-            batch_size=batch_size,
-            sampler=EpochOrder(batches) if shuffled else None,
+            batch_size,
+            sampler=EpochSampler(len(batches), seed) if shuffled else None,
             drop_last=shuffled and len(batches) > batch_size,
-            collate_fn=_as_it_is,
+            collate_fn=tuple,
             num_workers=processes,
             persistent_workers=processes > 0,
         )
 
-    return Loaders(
-        loader(opened["train"], augmentation, shuffled=True),
-        loader(opened["val"]),
-        loader(opened["test"]) if "test" in opened else None,
-        loader(opened["train"]),
-    )
+    test = None if task.test is None else loader("test")
+    return Loaders(loader("train", shuffled=True), loader("val"), test, plain=loader("train"))
 
 
 def set_epoch(loader: DataLoader, epoch: int) -> None:
-    """Choose the order and the augmentation of a training loader (also one that accelerate has prepared)."""
-    loader.dataset.epoch = epoch  # not a method of the dataset: accelerate would call it with a count of its own
+    """Choose the epoch of the next pass over a training loader, which may be one that accelerate has prepared.
+
+    A loop that starts at the first epoch needs no call; one that goes on where another stopped does.
+    """
+    _sampler(loader).epoch = epoch
 
 
 def batch_names(loader: DataLoader, epoch: int, step: int) -> list[str]:
-    """The names of the images in batch `step` of `epoch`, over all processes, for messages."""
-    batches: Batches = loader.dataset
-    order = _order(batches, epoch) if batches.shuffled else torch.arange(len(batches))
-    chosen = order[step * batches.batch_size : (step + 1) * batches.batch_size].tolist()
-    return [batches.images.names[i] for i in chosen]
+    """The names of the images in batch `step` of an epoch, over all processes, for messages."""
+    sampler, names, size = _sampler(loader), loader.dataset.images.names, loader.batch_sampler.batch_size
+    order = sampler.order(epoch).tolist() if isinstance(sampler, EpochSampler) else range(len(names))
+    return [names[i] for i in order[step * size : (step + 1) * size]]
 
 
-def _order(batches: Batches, epoch: int) -> Tensor:
-    return torch.randperm(len(batches), generator=seeded(batches.seed, epoch, 0))
-
-
-def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return batch
+def _sampler(loader: DataLoader) -> Sampler:
+    batches = loader.batch_sampler
+    while not hasattr(batches, "sampler"):  # accelerate puts its own batch samplers around PyTorch's
+        batches = batches.batch_sampler
+    return batches.sampler
 
 
 def _workers(workers: int | None) -> int:

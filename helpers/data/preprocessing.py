@@ -1,29 +1,27 @@
-"""How a set of weights expects its images: size, resampling, and normalization."""
+"""Preprocessing: the size, resampling and normalization of the images that a set of weights was trained on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import nn
 
 from helpers.errors import HelpersError
-
-if TYPE_CHECKING:
-    from torch import nn
-    from torchvision.models import WeightsEnum
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How weights expect images: RGB in [0, 1], minus `mean`, over `std`, cropped from the middle.
+    """How weights expect images: resized, center-cropped, then `(image - mean) / std` of RGB in [0, 1].
 
     Attributes:
         mean: of red, green and blue, in [0, 1].
         std: of red, green and blue, in (0, 1].
         image_size: side of the square that the network sees, in pixels.
         resize_size: length of the image's shorter side before that square is cropped, in pixels.
-        interpolation: the resampling filter's name, as in `torchvision.transforms.InterpolationMode`.
+        interpolation: the resampling filter, named as in `torchvision.transforms.InterpolationMode`.
     """
 
     mean: tuple[float, float, float]
@@ -33,9 +31,20 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
     @classmethod
-    def of(cls, weights: WeightsEnum) -> Preprocessing:
-        """The preprocessing of a torchvision weights enum member, read from its `.transforms()`."""
-        return cls._of_preset(weights.transforms())
+    def of(cls, weights: Any) -> Preprocessing:
+        """The preprocessing of torchvision weights.
+
+        Args:
+            weights: a member of a weights enum, such as `ResNet18_Weights.DEFAULT`; its `.transforms()` are read.
+        """
+        preset = weights.transforms()
+        return cls(
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+            image_size=preset.crop_size[0],
+            resize_size=preset.resize_size[0],
+            interpolation=preset.interpolation.value,
+        )
 
     @classmethod
     def of_timm(cls, model: nn.Module) -> Preprocessing:
@@ -43,7 +52,7 @@ class Preprocessing:
 
         timm gives a crop ratio (`crop_pct`) where torchvision gives the size to resize to.
         """
-        from timm.data import resolve_model_data_config
+        from timm.data import resolve_model_data_config  # timm is optional
 
         config = resolve_model_data_config(model)
         size = config["input_size"][-1]
@@ -63,13 +72,11 @@ class Preprocessing:
             HelpersError: if `values` lacks a field, has one too many, or one that makes no sense.
         """
         try:
-            preprocessing = cls(**values)
-            mean, std = (tuple(map(float, numbers)) for numbers in (preprocessing.mean, preprocessing.std))
-            if not (len(mean) == len(std) == 3 and all(value > 0 for value in std)):
+            read = cls(**values)
+            mean, std = tuple(map(float, read.mean)), tuple(map(float, read.std))
+            if not (len(mean) == len(std) == 3 and min(std) > 0):
                 raise ValueError("mean and std must be three numbers each, those of std above 0")
-            return cls(
-                mean, std, int(preprocessing.image_size), int(preprocessing.resize_size), preprocessing.interpolation
-            )
+            return cls(mean, std, int(read.image_size), int(read.resize_size), read.interpolation)
         except (TypeError, ValueError) as error:
             raise HelpersError(
                 f"{values} is not a preprocessing ({error}); it needs mean, std, image_size and resize_size."
@@ -80,32 +87,15 @@ class Preprocessing:
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     def with_size(self, pixels: int) -> Preprocessing:
-        """The same preprocessing for images of another size; the cropped share of the image stays the same.
+        """The same preprocessing for another `image_size`; the cropped part of the image stays the same.
 
         Raises:
             HelpersError: if `pixels` is not positive.
         """
         if pixels < 1:
             raise HelpersError(f"an image size of {pixels} pixels is no size; give at least 1.")
-        resize = round(pixels * self.resize_size / self.image_size)
-        return Preprocessing(self.mean, self.std, pixels, resize, self.interpolation)
-
-    @classmethod
-    def _of_preset(cls, preset: Any) -> Preprocessing:
-        return cls(
-            mean=tuple(preset.mean),
-            std=tuple(preset.std),
-            image_size=preset.crop_size[0],
-            resize_size=preset.resize_size[0],
-            interpolation=preset.interpolation.value,
-        )
+        return replace(self, image_size=pixels, resize_size=round(pixels * self.resize_size / self.image_size))
 
 
-def __getattr__(name: str) -> Preprocessing:
-    """`IMAGENET`: torchvision's usual preset, read when first asked for, since torchvision is slow to import."""
-    if name != "IMAGENET":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from torchvision.transforms._presets import ImageClassification
-
-    globals()["IMAGENET"] = Preprocessing._of_preset(ImageClassification(crop_size=224))
-    return globals()["IMAGENET"]
+IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), image_size=224, resize_size=256)
+"""What nearly all of torchvision's ImageNet weights expect."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from helpers.data.photos.decoding import read_photo
-from helpers.data.views import center_view, normalize
+from helpers.data.transforms import center_crop, normalize
 from helpers.errors import HelpersError
 from helpers.models.saved_models import SavedModel, load_model
 
@@ -66,6 +66,6 @@ def predict(
 def _probabilities(saved: SavedModel, photos: Sequence[Path]) -> torch.Tensor:
     preprocessing = saved.preprocessing
     images = [read_photo(photo, preprocessing.resize_size, preprocessing.interpolation) for photo in photos]
-    images = normalize(center_view(images, preprocessing), preprocessing)
+    images = normalize(center_crop(images, preprocessing.image_size), preprocessing)
     device = next(saved.model.parameters()).device
     return saved.model(images.to(device)).flatten(1).float().softmax(dim=1).cpu()

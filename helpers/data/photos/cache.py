@@ -1,15 +1,14 @@
-"""Decoded images in one memory-mapped file: made once, checked whenever it is opened, never half there.
+"""The cache of decoded images: one memory-mapped safetensors file per split, never half there, checked when opened.
 
-The file holds the pixels of all images one after the other (rows of red, green, blue), then a table in JSON with
-their sizes and checksums, then 16 bytes: the table's length, its checksum, and a mark. The operating system loads the
-pages that are asked for and lets go of them when memory is short: memory does not grow with the number of photos.
+The file holds one flat tensor with the pixels of all images, one image after the other (rows of red, green, blue); its
+metadata hold their sizes and checksums. The operating system loads the pages that are asked for and lets go of them
+when memory is short, so memory does not grow with the number of photos.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import time
 import zlib
 from collections import deque
@@ -18,16 +17,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from tqdm import tqdm
 
 from helpers.errors import HelpersError, warn
 from helpers.files import atomic_write
-
-FOOTER = struct.Struct("<QI4s")
-MARK = b"tlc1"
 
 ROOM = 20 * 2**30
 """Bytes that all caches in one folder may take together."""
@@ -36,7 +34,7 @@ _verified: dict[Path, tuple[int, int]] = {}
 """Size and time of change of the files that this process has checked already."""
 
 
-class StoredPictures:
+class StoredImages:
     """Images of any size in one flat uint8 tensor.
 
     Attributes:
@@ -59,21 +57,13 @@ class StoredPictures:
 
     def is_whole(self) -> bool:
         """Whether every image still has the checksum that it was stored with."""
-        return all(
-            zlib.crc32(self.pixels[start:end].numpy()) == checksum
-            for start, end, checksum in zip(self.offsets[:-1], self.offsets[1:], self.checksums, strict=True)
-        )
-
-
-class _Table(NamedTuple):
-    signature: str
-    sizes: list[tuple[int, int]]
-    checksums: list[int]
+        parts = zip(self.offsets[:-1], self.offsets[1:], self.checksums, strict=True)
+        return all(zlib.crc32(self.pixels[start:end].numpy()) == checksum for start, end, checksum in parts)
 
 
 def stored_images(
     path: Path, signature: str, count: int, make: Callable[[int], Tensor], threads: int = 1
-) -> StoredPictures:
+) -> StoredImages:
     """The images kept in `path`, made now if they are not there, were made from something else, or are damaged.
 
     Args:
@@ -86,15 +76,18 @@ def stored_images(
     Raises:
         HelpersError: if images cannot be made (all of them are named) or the file cannot be written.
     """
-    from filelock import FileLock
-
     stored = _open(path, signature)
     if stored is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock")
             with FileLock(lock):  # of several processes one does the work
-                stored = _open(path, signature) or _build(path, signature, count, make, threads)
+                stored = _open(path, signature)
+                if stored is None:
+                    atomic_write(path, lambda file: _write(file, signature, count, _made(count, make, threads)))
+                    _verified[path] = _stamp(path)
+                    _make_room(path)
+                    stored = _open(path, signature)
             lock.unlink(missing_ok=True)
         except OSError as error:
             raise HelpersError(
@@ -103,21 +96,20 @@ def stored_images(
     return stored
 
 
-def _open(path: Path, signature: str) -> StoredPictures | None:
+def _open(path: Path, signature: str) -> StoredImages | None:
     """The images in a file, or None if it is not there, was made from something else, or is damaged."""
     try:
-        table, end = _read_table(path)
-        stamp = (path.stat().st_size, path.stat().st_mtime_ns)
+        stamp = _stamp(path)
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            if about["signature"] != signature:
+                return None
+            stored = StoredImages(file.get_tensor("pixels"), json.loads(about["sizes"]), json.loads(about["checksums"]))
+        if stored.offsets[-1] != len(stored.pixels) or (_verified.get(path) != stamp and not stored.is_whole()):
+            raise ValueError("not what was written")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
-        warn(f"{path} is damaged and is made anew.")
-        return None
-    if table.signature != signature:
-        return None
-    pixels = torch.from_file(str(path), shared=False, size=end, dtype=torch.uint8)
-    stored = StoredPictures(pixels, table.sizes, table.checksums)
-    if stored.offsets[-1] != end or (_verified.get(path) != stamp and not stored.is_whole()):
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         warn(f"{path} is damaged and is made anew.")
         return None
     _verified[path] = stamp
@@ -126,46 +118,37 @@ def _open(path: Path, signature: str) -> StoredPictures | None:
     return stored
 
 
-def _read_table(path: Path) -> tuple[_Table, int]:
-    """The table at the end of the file, and where the pixels end."""
-    with open(path, "rb") as file:
-        end = file.seek(-FOOTER.size, 2)
-        length, checksum, mark = FOOTER.unpack(file.read())
-        start = file.seek(end - length)
-        text = file.read(length)
-    if mark != MARK or zlib.crc32(text) != checksum:
-        raise ValueError("not an image cache, or damaged")
-    table = json.loads(text)
-    return _Table(table["signature"], [(h, w) for h, w in table["sizes"]], table["checksums"]), start
+def _stamp(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
 
 
-def _build(path: Path, signature: str, count: int, make: Callable[[int], Tensor], threads: int) -> StoredPictures:
-    def write(file: BinaryIO) -> None:
-        table, problems = _Table(signature, [], []), []
-        for future in _made(count, make, threads):
-            try:
-                image = future.result()
-            except HelpersError as error:
-                problems.append(str(error))
-                continue
-            pixels = image.permute(1, 2, 0).contiguous().numpy()
-            table.sizes.append(pixels.shape[:2])
-            table.checksums.append(zlib.crc32(pixels))
-            file.write(pixels.data)
-        if problems:
-            raise HelpersError("\n".join([f"{len(problems)} of {count} images cannot be used:", *problems]))
-        text = json.dumps(table._asdict()).encode()
-        file.write(text + FOOTER.pack(len(text), zlib.crc32(text), MARK))
-
-    atomic_write(path, write)
-    _verified[path] = (path.stat().st_size, path.stat().st_mtime_ns)
-    _make_room(path)
-    return _open(path, signature)
+def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[Tensor]]) -> None:
+    """Write a safetensors file image by image; its header, for which room is left, comes last."""
+    room = 1024 + 64 * count
+    file.seek(8 + room)
+    sizes, checksums, problems = [], [], []
+    for image in images:
+        try:
+            pixels = image.result().permute(1, 2, 0).contiguous().numpy()
+        except HelpersError as error:
+            problems.append(str(error))
+            continue
+        sizes.append(pixels.shape[:2])
+        checksums.append(zlib.crc32(pixels))
+        file.write(pixels.data)
+    if problems:
+        raise HelpersError("\n".join([f"{len(problems)} of {count} images cannot be used:", *problems]))
+    length = file.tell() - 8 - room
+    about = {"signature": signature, "sizes": json.dumps(sizes), "checksums": json.dumps(checksums)}
+    header = {"__metadata__": about, "pixels": {"dtype": "U8", "shape": [length], "data_offsets": [0, length]}}
+    file.seek(0)
+    file.write(room.to_bytes(8, "little") + json.dumps(header).encode().ljust(room))
 
 
 def _make_room(path: Path) -> None:
     """Remove the caches that lay unused for longest, until all together keep to `ROOM`."""
-    caches = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda cache: cache.stat().st_atime)
+    caches = [cache for cache in path.parent.iterdir() if cache.suffix in (path.suffix, ".images")]  # as once named
+    caches.sort(key=lambda cache: cache.stat().st_atime)
     taken = sum(cache.stat().st_size for cache in caches)
     for cache in caches:
         if taken > ROOM and cache != path:
@@ -175,8 +158,6 @@ def _make_room(path: Path) -> None:
 
 def _made(count: int, make: Callable[[int], Tensor], threads: int) -> Iterator[Future[Tensor]]:
     """The images in order, made a few ahead of the one that is asked for."""
-    from tqdm import tqdm
-
     ahead: deque[Future[Tensor]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for i in tqdm(range(count), desc="decoding photos", unit="photo", disable=None, leave=False, delay=1):

@@ -21,7 +21,7 @@ import torch
 from PIL import ExifTags, Image, ImageCms
 from torch import Tensor
 
-from helpers.data.views import resize_short_side
+from helpers.data.transforms import resize_short_side
 from helpers.errors import HelpersError
 
 DRAFT_FROM = 6

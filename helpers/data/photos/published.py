@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,30 @@ ANTS_BEES_SHA256 = "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c0
 """As PyTorch's tutorials check it."""
 
 
+def published(name: str) -> Path | None:
+    """Find a published data set on this machine: in the folder `$TRANSFER_DATA`, else in the cache folder.
+
+    Args:
+        name: of its folder, for instance `"ants-bees"` or `"flowers102-64px"`.
+
+    Returns:
+        The set's folder, or None where there is none; nothing is downloaded.
+    """
+    places = [expanded(os.environ["TRANSFER_DATA"])] if os.environ.get("TRANSFER_DATA") else []
+    return next((place / name for place in [*places, cache_dir() / "data"] if (place / name).is_dir()), None)
+
+
 def ants_bees(root: str | Path | None = None) -> Task:
     """Ants and bees: 244 photos to train with, 153 to validate with, from PyTorch's transfer-learning tutorial.
 
     Args:
-        root: the folder `hymenoptera_data` or the one that holds it; by default in the cache folder.
+        root: the folder of the photos, or the one that `hymenoptera_data` lies in or is downloaded to; by default
+            `published("ants-bees")`, else the cache folder.
 
     Raises:
-        HelpersError: if the photos are neither there nor to be had.
+        HelpersError: if the photos are neither there nor can be downloaded.
     """
-    root = _root(root)
+    root = expanded(root) if root is not None else published("ants-bees") or cache_dir() / "data"
     for folder in (root / "hymenoptera_data", root / "ants-bees", root):
         if (folder / "train").is_dir():
             break
@@ -46,15 +61,18 @@ def flowers102(root: str | Path | None = None) -> Task:
     Labels count from 0 and classes are named in the order of `torchvision.datasets.Flowers102`, whose layout is used.
 
     Args:
-        root: the folder that holds `flowers-102`; by default in the cache folder.
+        root: the folder that `flowers-102` lies in or is downloaded to; by default `published("flowers102")` or
+            `published("flowers102-64px")`, else the cache folder.
 
     Raises:
-        HelpersError: if the photos are neither there nor to be had, or one is missing or unreadable.
+        HelpersError: if the photos are neither there nor can be downloaded, or one is missing or unreadable.
     """
     from scipy.io import loadmat
     from torchvision.datasets import Flowers102
 
-    folder = _root(root) / "flowers-102"
+    if root is None:
+        root = published("flowers102") or published("flowers102-64px") or cache_dir() / "data"
+    folder = expanded(root) / "flowers-102"
     for key in ("label", "setid"):
         name, md5 = Flowers102._file_dict[key]
         download(Flowers102._download_url_prefix + name, folder / name, md5=md5)
@@ -82,7 +100,3 @@ def flowers102(root: str | Path | None = None) -> Task:
             "and run this again."
         )
     return Task("flowers102", tuple(Flowers102.classes), splits["train"], splits["val"], splits["test"])
-
-
-def _root(root: str | Path | None) -> Path:
-    return cache_dir() / "data" if root is None else expanded(root)

@@ -1,4 +1,4 @@
-"""Where loaders find their images: drawn ones in memory, photos in a cache or in their files."""
+"""Where data loaders find a task's images: in memory, in the cache of decoded photos, or in the photo files."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import hashlib
 import os
 import shutil
 from itertools import combinations
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from helpers.data.photos.cache import StoredPictures, stored_images
+from helpers.data.photos.cache import stored_images
 from helpers.data.photos.decoding import decode_file, quiet_decoders
+from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Split, Task
-from helpers.data.views import resize_short_side
+from helpers.data.transforms import resize_short_side
 from helpers.errors import HelpersError, warn
 from helpers.files import cache_dir
 
-if TYPE_CHECKING:
-    from helpers.data.preprocessing import Preprocessing
-
 BUDGET = 4 * 2**30
-"""Photos of a task are kept decoded if that takes at most so many bytes (on disk: the cache is memory-mapped)."""
+"""Photos of a task are kept decoded if that takes at most so many bytes of disk."""
 
 USUAL_SHAPE = 1.4
 """Longer side of a photo over its shorter side, for estimates."""
@@ -43,22 +41,22 @@ class Images(Protocol):
     in_memory: bool
 
     def fetch(self, indices: Tensor) -> Tensor | list[Tensor]:
-        """The images at `indices`: uint8 (B, 3, H, W) if all have one size, else a list of (3, H, W)."""
+        """The images at `indices`, not to be changed: uint8 (B, 3, H, W), or a list of (3, H, W)."""
         ...
 
 
-class DrawnPictures:
+class DrawnImages:
     """Images of one size, kept in memory as they were drawn."""
 
     in_memory = True
 
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         self.labels, self.names, self.preprocessing = split.labels, split.names, preprocessing
-        self.stored = split.images.permute(0, 2, 3, 1).contiguous()
+        self.pixels = split.images.permute(0, 2, 3, 1).contiguous()
 
     def fetch(self, indices: Tensor) -> Tensor:
         """See `Images.fetch`."""
-        images = self.stored.index_select(0, indices).permute(0, 3, 1, 2)
+        images = self.pixels.index_select(0, indices).permute(0, 3, 1, 2)
         return resize_short_side(images, self.preprocessing.resize_size, self.preprocessing.interpolation)
 
 
@@ -81,7 +79,7 @@ class PhotoFiles:
 
 
 class CachedPhotos:
-    """Photos decoded once into a memory-mapped file; made again when a photo changes."""
+    """Photos decoded once into a memory-mapped file; decoded again when a photo changes."""
 
     in_memory = True
 
@@ -89,15 +87,15 @@ class CachedPhotos:
         self.labels, self.names, self.files = split.labels, split.names, split.files
         view = f"{preprocessing.resize_size} {preprocessing.interpolation}"
         paths = "\n".join(str(file.resolve()) for file in split.files)
-        path = cache_dir() / "images" / f"{_hashed(view, paths)}.images"
         stats = [file.stat() for file in split.files]
         signature = _hashed(view, paths, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
+        path = cache_dir() / "images" / f"{_hashed(view, paths)}.safetensors"
         read = PhotoFiles(split, preprocessing).read
         with quiet_decoders():
-            self.stored: StoredPictures = stored_images(path, signature, len(split), read, threads=cores())
+            self.stored = stored_images(path, signature, len(split), read, threads=cores())
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
-        """See `Images.fetch`; the images are views into the cache, not to be changed."""
+        """See `Images.fetch`."""
         return [self.stored[i] for i in indices.tolist()]
 
 
@@ -121,13 +119,13 @@ def open_task(task: Task, preprocessing: Preprocessing, mode: str) -> dict[str, 
             raise
         warn(f"photos are decoded anew in every epoch: {error}")
         return {part: _open(split, preprocessing, False) for part, split in splits.items()}
-    _warn_of_equal_pixels(opened)
+    _warn_of_equal_pixels([images for images in opened.values() if isinstance(images, CachedPhotos)])
     return opened
 
 
 def _open(split: Split, preprocessing: Preprocessing, keep: bool) -> Images:
     if split.images is not None:
-        return DrawnPictures(split, preprocessing)
+        return DrawnImages(split, preprocessing)
     return CachedPhotos(split, preprocessing) if keep else PhotoFiles(split, preprocessing)
 
 
@@ -139,14 +137,13 @@ def _fits(splits: dict[str, Split], preprocessing: Preprocessing) -> bool:
     return needed <= min(BUDGET, shutil.disk_usage(place).free / 2)
 
 
-def _warn_of_equal_pixels(opened: dict[str, Images]) -> None:
+def _warn_of_equal_pixels(splits: list[CachedPhotos]) -> None:
     """Name photos of two splits whose files differ but whose pixels do not (other metadata, another format)."""
-    cached = [images for images in opened.values() if isinstance(images, CachedPhotos)]
     pairs = []
-    for one, two in combinations(cached, 2):
-        places = {(one.stored.sizes[i], one.stored.checksums[i]): i for i in range(len(one.stored))}
-        for j in range(len(two.stored)):
-            i = places.get((two.stored.sizes[j], two.stored.checksums[j]))
+    for one, two in combinations(splits, 2):
+        places = {checksum: i for i, checksum in enumerate(one.stored.checksums)}
+        for j, checksum in enumerate(two.stored.checksums):
+            i = places.get(checksum)
             if i is None or not torch.equal(one.stored[i], two.stored[j]):
                 continue
             if not filecmp.cmp(one.files[i], two.files[j], shallow=False):  # equal files: `load_task` said so
