@@ -17,7 +17,7 @@ from helpers import HelpersError, Split, Task, load_task, make_loaders
 from helpers.data.augment import PRESETS, Augment
 from helpers.data.loaders import batch_names, set_epoch
 from helpers.data.photos import cache as image_cache
-from helpers.data.preprocessing import Preprocessing
+from helpers.data.preprocessing import IMAGENET, Preprocessing
 from helpers.errors import HelpersWarning
 
 PREPROCESSING = Preprocessing((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), image_size=32, resize_size=36)
@@ -87,6 +87,10 @@ def test_val_is_what_the_weights_own_transform_gives(tmp_path):
         difference = (image - preset(Image.open(file))).abs()
         assert difference.max() * 0.225 * 255 <= 2.5
         assert difference.mean() * 0.225 * 255 <= 0.3
+
+
+def test_imagenet_is_the_preprocessing_of_torchvisions_weights():
+    assert Preprocessing.of(ResNet18_Weights.IMAGENET1K_V1) == IMAGENET
 
 
 def test_training_order_is_a_function_of_seed_and_epoch(drawn):

@@ -78,7 +78,7 @@ def assemble(options: Options) -> Assembly:
         raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")
     import torch
 
-    from helpers.data.load import load_task
+    from helpers.data.load import DRAWN, load_task
     from helpers.data.loaders import make_loaders
     from helpers.models.backbones import load_backbone
     from helpers.models.heads import replace_head
@@ -90,7 +90,7 @@ def assemble(options: Options) -> Assembly:
     preprocessing, side = model.preprocessing, options.image_size
     if side is not None:  # of the whole image: what was asked for is not cropped further
         preprocessing = replace(preprocessing, image_size=side, resize_size=side)
-    size = {} if side is None else {"size": side}
+    size = {"size": side} if side is not None and options.data in DRAWN else {}
     task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **size)
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)

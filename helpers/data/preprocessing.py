@@ -52,9 +52,7 @@ class Preprocessing:
 
         timm gives a crop ratio (`crop_pct`) where torchvision gives the size to resize to.
         """
-        from timm.data import resolve_model_data_config  # timm is optional
-
-        config = resolve_model_data_config(model)
+        config = model.pretrained_cfg
         size = config["input_size"][-1]
         return cls(
             mean=tuple(config["mean"]),
