@@ -10,6 +10,7 @@ from helpers import HelpersError
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
 from helpers.models.stages import (
+    eval_mode,
     freeze,
     freeze_batchnorm_statistics,
     head,
@@ -293,3 +294,45 @@ def test_groups_of_a_frozen_network_are_refused():
     set_trainable(model, [])
     with pytest.raises(HelpersError, match="every parameter of the model is frozen"):
         parameter_groups(model, 0.1)
+
+
+@pytest.mark.parametrize("make", [tiny_resnet, tiny_vit])
+def test_what_learns_follows_train_however_it_was_unfrozen(make):
+    model = make()
+    freeze(model)
+    model.requires_grad_(True).train()
+    assert all(module.training for module in model.modules())
+    model.requires_grad_(False).train()
+    assert all(not module.training for stage in stages(model)[:-1] for top in stage.modules for module in top.modules())
+
+
+def test_a_stage_unfrozen_by_hand_trains_and_the_others_do_not():
+    model = tiny_resnet()
+    freeze(model)
+    model.layer4[0].conv1.requires_grad_(True)
+    model.train()
+    assert all(module.training for module in model.layer4.modules())
+    assert not any(module.training for module in (*model.layer3.modules(), model.bn1, model.relu))
+
+
+def test_marks_may_be_taken_away_by_hand():
+    model = tiny_resnet()
+    freeze(model)
+    for module in model.modules():
+        module.__dict__.pop("train", None)
+    assert all(module.training for module in model.train().modules())
+    set_trainable(model, ["layer4", "fc"])
+    assert model.train().layer4.training
+    assert not model.layer1.training
+
+
+def test_eval_mode_puts_every_module_back_into_its_mode():
+    model = tiny_resnet().train()
+    freeze(model, up_to="layer1")
+    model.layer3.eval()
+    before = [module.training for module in model.modules()]
+    with pytest.raises(ZeroDivisionError), eval_mode(model) as evaluated:
+        assert evaluated is model
+        assert not any(module.training for module in model.modules())
+        _ = 1 / 0
+    assert [module.training for module in model.modules()] == before

@@ -65,22 +65,20 @@ class _Group:
 
 
 def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
-    """The stages of a network in order: name, full names of its parameters, and modules.
+    """The stages of an unwrapped network in order: name, names of its parameters, and modules.
 
     Layers without parameters belong to the stage before them. So whatever is not inside the head is part of the body,
     and with the body frozen the head's input depends on the image alone.
     """
-    prefix = _prefix(model)
     heads = head_paths(model)
-    units = list(_units(model, prefix, heads))
-    body = [unit for unit in units if unit.path not in heads]
+    units = list(_units(model, heads))
     final = [unit for unit in units if unit.path in heads]
-    groups = _join(body)
-    named = [(group.name.removeprefix(prefix), group.units) for group in groups]
+    groups = _join([unit for unit in units if unit.path not in heads])
+    named = [(group.name, group.units) for group in groups]
     if len(groups) > 1 and not groups[0].has_block and (groups[1].has_block or groups[0].units[0].by_resolution):
         named[0] = ("stem", groups[0].units)
     if final:
-        named.append((final[0].path.removeprefix(prefix) or "head", final))
+        named.append((final[0].path or "head", final))
     return [
         (
             name,
@@ -91,14 +89,23 @@ def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
     ]
 
 
+def unwrap(model: nn.Module) -> tuple[nn.Module, str]:
+    """The network inside DistributedDataParallel, `torch.compile` or another holder, and the prefix of its names."""
+    children = [(name, child) for name, child in model.named_children() if _has_parameters(child)]
+    bare = any(True for _ in model.parameters(recurse=False))
+    if bare or len(children) != 1 or not list(children[0][1].children()):
+        return model, ""
+    inner, prefix = unwrap(children[0][1])
+    return inner, f"{children[0][0]}.{prefix}"
+
+
 def head_paths(model: nn.Module) -> list[str]:
     """Where the head is: one path, or two for a distilled timm model, or "" if the model is one single layer.
 
     It is the last direct child that has parameters. Where that child holds hidden layers of the pretrained network
     as well (VGG's two of 4096 units), it is only the last layer.
     """
-    prefix = _prefix(model)
-    inner = model.get_submodule(prefix.rstrip("."))
+    inner, prefix = unwrap(model)
     names = _timm_classifiers(inner) or _last_child(inner)
     return [prefix + name for name in names] or [prefix.rstrip(".")]
 
@@ -130,20 +137,10 @@ def _last_child(model: nn.Module) -> list[str]:
     return [name]
 
 
-def _prefix(model: nn.Module) -> str:
-    """Leads to the network itself when it is wrapped (DistributedDataParallel, torch.compile, a holder module)."""
-    children = [(name, child) for name, child in model.named_children() if _has_parameters(child)]
-    bare = any(True for _ in model.parameters(recurse=False))
-    if bare or len(children) != 1 or not list(children[0][1].children()):
-        return ""
-    return f"{children[0][0]}.{_prefix(children[0][1])}"
-
-
-def _units(model: nn.Module, prefix: str, heads: list[str]) -> Iterator[_Unit]:
+def _units(model: nn.Module, heads: list[str]) -> Iterator[_Unit]:
     known = {name for name, _ in model.named_parameters()}
-    root = model.get_submodule(prefix.rstrip("."))
-    if heads == [prefix.rstrip(".")]:
-        yield _Unit(heads[0], root, list(known))
+    if heads == [""]:
+        yield _Unit("", model, list(known))
         return
 
     def walk(module: nn.Module, path: str, container: bool) -> Iterator[_Unit]:
@@ -163,7 +160,7 @@ def _units(model: nn.Module, prefix: str, heads: list[str]) -> Iterator[_Unit]:
                 inside = [n for n, _ in child.named_parameters(prefix=full) if n in known]
                 yield _Unit(full, child, inside, _weights(child), shrinking, blocks)
 
-    yield from walk(root, prefix, False)
+    yield from walk(model, "", False)
 
 
 def _join(units: list[_Unit]) -> list[_Group]:

@@ -1,7 +1,7 @@
-"""A backbone as an ordered list of named stages, from stem to head: what learns, what stays, how fast.
+"""Stages of a network, from stem to head: freeze and unfreeze them, give each its learning rate.
 
-Freezing, parameter groups, gradual unfreezing, the doctor and the plots all speak of stages. How the stages of an
-architecture are found is in `helpers.models.layout`.
+Gradual unfreezing, the doctor and the plots speak of stages too. How they are found in an architecture is in
+`helpers.models.layout`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from helpers.errors import HelpersError
-from helpers.models.layout import head_paths, layout
+from helpers.models.layout import head_paths, layout, unwrap
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A stretch of a network that learns, or is frozen, as one.
+    """A part of a network that is frozen or trained as one.
 
     Attributes:
         name: from the model's own attributes ("layer1", "features.4"); plain layers at the entry are the "stem".
@@ -36,19 +36,19 @@ class Stage:
 
     @property
     def trainable(self) -> bool:
-        """Whether any parameter of the stage learns."""
+        """Whether any parameter of the stage takes a gradient."""
         return any(parameter.requires_grad for parameter in self.parameters.values())
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """The stages of a network, from the stem to the head, covering every parameter exactly once.
+    """The stages of a network, from stem to head; every parameter belongs to exactly one.
 
-    In convolutional networks a stage is a stretch that works at one resolution, or one of the stacks of blocks that
-    the authors named (`layer1` to `layer4`); in transformers it is a block. The last stage is the head. A network of
-    an unknown kind gets one stage for each of its direct children that has parameters.
+    In convolutional networks a stage is a run of layers at one resolution, or one of the stacks of blocks that the
+    authors named (`layer1` to `layer4`); in transformers it is a block. The last stage is the head. A network of an
+    unknown kind gets one stage for each direct child that has parameters.
 
     Args:
-        model: torchvision, timm or any other classifier; wrapped in DistributedDataParallel or compiled ones too.
+        model: a classifier from torchvision, timm or elsewhere, also inside DistributedDataParallel or `torch.compile`.
 
     Raises:
         HelpersError: if the network has no parameters.
@@ -56,9 +56,10 @@ def stages(model: nn.Module) -> list[Stage]:
     parameters = dict(model.named_parameters())
     if not parameters:
         raise HelpersError(f"{type(model).__name__} has no parameters, so it has no stages; pass a network.")
+    inner, prefix = unwrap(model)
     return [
-        Stage(name, {full: parameters[full] for full in names}, tuple(modules))
-        for name, names, modules in layout(model)
+        Stage(name, {prefix + own: parameters[prefix + own] for own in names}, tuple(modules))
+        for name, names, modules in layout(inner)
     ]
 
 
@@ -78,15 +79,12 @@ def head(model: nn.Module) -> nn.Module:
 
 
 def set_trainable(model: nn.Module, names: Collection[str]) -> None:
-    """Let exactly the named stages learn, and freeze all others.
+    """Train exactly the named stages and freeze all others.
 
-    A frozen stage is frozen altogether: its parameters take no gradient (and drop the one they had, so that no
-    optimizer with momentum moves them), and its modules stay in eval mode, so that BatchNorm keeps its statistics
-    and dropout and stochastic depth are off, also when `model.train()` is called later.
-
-    That works by giving each frozen module its own `train` attribute, which the `train()` of its parents calls.
-    It needs no hook and no new class, leaves the state_dict as it was, follows the model through `copy.deepcopy`,
-    pickling, DistributedDataParallel and `torch.compile`, and is taken away when the stage learns again.
+    Frozen parameters take no gradient, and drop the one they had, so that no optimizer with momentum moves them.
+    Frozen modules stay in eval mode when `model.train()` is called: BatchNorm keeps its statistics, and dropout and
+    stochastic depth are off. A stage that you unfreeze by hand (`requires_grad_(True)`) follows the next
+    `model.train()` again.
 
     Args:
         model: any network that `stages` can read.
@@ -99,24 +97,19 @@ def set_trainable(model: nn.Module, names: Collection[str]) -> None:
     every = stages(model)
     _check_names(chosen, [stage.name for stage in every])
     for stage in every:
-        learns = stage.name in chosen
         for parameter in stage.parameters.values():
-            parameter.requires_grad_(learns)
-            if not learns:
+            parameter.requires_grad_(stage.name in chosen)
+            if stage.name not in chosen:
                 parameter.grad = None
-        for module in stage.modules:
-            if learns:
-                _release(module, "frozen", model.training)
-            else:
-                _hold_in_eval(module, "frozen")
+    _update_modes(model)
 
 
 def freeze(model: nn.Module, up_to: str | None = None) -> None:
-    """Freeze the stages from the stem up to and including `up_to`; the later ones learn.
+    """Freeze the stages from the stem up to and including `up_to`, and train the later ones.
 
     Args:
         model: any network that `stages` can read.
-        up_to: name of a stage; all but the head when left out.
+        up_to: name of a stage; by default the one before the head.
 
     Raises:
         HelpersError: if `up_to` is no stage of this model.
@@ -128,28 +121,24 @@ def freeze(model: nn.Module, up_to: str | None = None) -> None:
 
 
 def unfreeze(model: nn.Module) -> None:
-    """Let every stage learn."""
+    """Train every stage."""
     set_trainable(model, [stage.name for stage in stages(model)])
 
 
 def freeze_batchnorm_statistics(model: nn.Module, frozen: bool = True) -> None:
-    """Keep every BatchNorm layer's running mean and variance as they are, while its scale and shift may learn.
+    """Keep the running mean and variance of every BatchNorm layer, while its scale and shift may learn.
 
-    Fine-tuning with small batches, or with weights whose statistics were made separately, goes better so. Stages that
-    `set_trainable` froze keep their statistics anyway; this is about the stages that learn.
+    Better for small batches, and for weights whose statistics were estimated separately. Frozen stages keep their
+    statistics anyway; this is about the stages that train.
 
     Args:
-        model: any network.
+        model: any network that `stages` can read.
         frozen: False lets the statistics move again, except in frozen stages.
     """
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and frozen:
-            _hold_in_eval(module, "statistics")
-        elif isinstance(module, _BatchNorm):
-            _release(module, "statistics", model.training)
-    for module in model.modules():
-        if "_held_in_eval" in module.__dict__:
-            module.eval()
+        if isinstance(module, _BatchNorm):
+            module.frozen_statistics = frozen
+    _update_modes(model)
 
 
 def parameter_groups(
@@ -160,38 +149,38 @@ def parameter_groups(
     weight_decay: float = 0.0,
     head_lr: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer, one learning rate per stage, of the parameters that learn.
+    """Parameter groups for an optimizer, with one learning rate per trainable stage.
 
-    Discriminative rates as in Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification"
-    (2018): the k-th stage before the head gets `lr * layer_decay**k`. Weight decay is for the weights of layers alone:
-    biases, norms, tokens and position embeddings get none.
+    Discriminative learning rates as in Howard and Ruder, "Universal Language Model Fine-tuning for Text
+    Classification" (2018): the k-th stage before the head gets `lr * layer_decay**k`. Only the weights of layers decay;
+    biases, norms, tokens and position embeddings do not.
 
     Args:
         model: any network that `stages` can read.
-        lr: learning rate of the head, and where the others start from.
+        lr: learning rate of the head, from which the others are computed.
         layer_decay: factor from one stage to the one before it; 1 gives all the same rate.
-        weight_decay: for the weights of layers.
+        weight_decay: of the weights of layers.
         head_lr: another learning rate for the head.
 
     Returns:
         Dictionaries with "name", "lr", "weight_decay" and "params", from stem to head; no parameter twice. With
-        weight decay, what is exempt from it stands in groups of its own, named "<stage> (no decay)".
+        weight decay, the parameters exempt from it are in groups of their own, named "<stage> (no decay)".
 
     Raises:
-        HelpersError: if no parameter learns.
+        HelpersError: if no parameter is trainable.
     """
     groups = []
     every = stages(model)
     for distance, stage in zip(reversed(range(len(every))), every, strict=True):
         rate = head_lr if head_lr is not None and distance == 0 else lr * layer_decay**distance
-        learning = {name: p for name, p in stage.parameters.items() if p.requires_grad}
-        decayed = [p for name, p in learning.items() if weight_decay == 0 or _is_layer_weight(name, p)]
-        exempt = [p for name, p in learning.items() if weight_decay != 0 and not _is_layer_weight(name, p)]
+        decayed, exempt = [], []
+        for name, parameter in stage.parameters.items():
+            if parameter.requires_grad:
+                (decayed if weight_decay == 0 or _is_layer_weight(name, parameter) else exempt).append(parameter)
         if decayed:
             groups.append({"name": stage.name, "lr": rate, "weight_decay": weight_decay, "params": decayed})
         if exempt:
-            name = f"{stage.name} (no decay)"
-            groups.append({"name": name, "lr": rate, "weight_decay": 0.0, "params": exempt})
+            groups.append({"name": f"{stage.name} (no decay)", "lr": rate, "weight_decay": 0.0, "params": exempt})
     if not groups:
         raise HelpersError(
             "every parameter of the model is frozen, so there is nothing to optimize; "
@@ -202,7 +191,7 @@ def parameter_groups(
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """Run a model in eval mode inside a `with` block; afterwards every module is in the mode in which it was."""
+    """Evaluate a model in a `with` block; afterwards every module is back in its own mode, train or eval."""
     modes = {module: module.training for module in model.modules()}
     try:
         yield model.eval()
@@ -223,24 +212,26 @@ def _check_names(chosen: Collection[str], known: list[str]) -> None:
             raise HelpersError(f"this model has no stage {name!r}; its stages are {', '.join(known)}.{hint}")
 
 
-def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:
-    """Stands in for `module.train` while there is a reason to stay in eval mode."""
-    return type(module).train(module, False)
+def _update_modes(model: nn.Module) -> None:
+    """Give each module that has to stay in eval mode a `train` method of its own, and take it from the others.
+
+    The method is an attribute of the module, which the `train()` of its parents calls. It leaves the state_dict alone
+    and goes with the model through `copy.deepcopy`, pickling, DistributedDataParallel and `torch.compile`.
+    """
+    held: dict[nn.Module, tuple[nn.Module, ...]] = {}
+    for stage in stages(model):
+        if not stage.trainable:
+            held |= dict.fromkeys(stage.modules, stage.modules)
+    held |= {module: () for module in model.modules() if getattr(module, "frozen_statistics", False)}
+    for module in model.modules():
+        if module.__dict__.pop("train", None):
+            module.train(model.training)
+    for module, stage_modules in held.items():
+        module.__dict__["train"] = partial(_train_if_unfrozen, module, stage_modules)
+        module.eval()
 
 
-def _hold_in_eval(module: nn.Module, reason: str) -> None:
-    reasons = module.__dict__.setdefault("_held_in_eval", set())
-    reasons.add(reason)
-    module.__dict__["train"] = partial(_stay_in_eval, module)
-    module.eval()
-
-
-def _release(module: nn.Module, reason: str, training: bool) -> None:
-    """Take a reason away; with none left, the module follows `train()` again, from the present mode on."""
-    reasons = module.__dict__.get("_held_in_eval", set())
-    if reason not in reasons:
-        return
-    reasons.remove(reason)
-    if not reasons:
-        del module.__dict__["_held_in_eval"], module.__dict__["train"]
-    module.train(training)
+def _train_if_unfrozen(module: nn.Module, stage: tuple[nn.Module, ...], mode: bool = True) -> nn.Module:
+    """Stands in for `module.train`: in train mode only while a parameter of the stage takes a gradient."""
+    trainable = any(parameter.requires_grad for part in stage for parameter in part.parameters())
+    return type(module).train(module, mode and trainable)
