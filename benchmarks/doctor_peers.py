@@ -1,7 +1,7 @@
 """The doctor's mistakes shown to the libraries that find parts of it: who finds which mistake.
 
-A library finds a mistake when it reports something about the wrong set-up that it does not report about the repaired
-twin. TorchFix reads source instead; it finds a mistake when it reports anything about the code that builds it.
+A library finds a mistake when it reports something about the wrong set-up that it does not report about the corrected
+counterpart. TorchFix reads source instead; it finds a mistake when it reports anything about the code that builds it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Says = Callable[[Setup], set[str]]
 
 
 def doctor(setup: Setup) -> set[str]:
-    return {finding.code for finding in diagnose(**setup.shown()).findings}
+    return {finding.code for finding in diagnose(**setup.arguments()).findings}
 
 
 def torchtest2(setup: Setup) -> set[str]:
@@ -67,7 +67,7 @@ def torch_audit(setup: Setup) -> set[str]:
     return {finding.rule_id for finding in auditor.findings}
 
 
-TITLE = f"mistakes of the mistakes found, of {len(MISTAKES)}"
+TITLE = f"mistakes found, of {len(MISTAKES)}"
 PEERS: dict[str, Says] = {
     "doctor": doctor,
     "torchtest2": torchtest2,
@@ -84,8 +84,8 @@ def measure() -> dict[str, int]:
     print(f"\n{TITLE}")
     print(f"{'finding':32} {'mistake':40} " + " ".join(f"{name:>11}" for name in columns))
     for mistake in MISTAKES:
-        room = mistake.only[0] if mistake.only else "resnet"
-        verdicts = {name: _finds(mistake, room, says) for name, says in PEERS.items()}
+        architecture = mistake.only[0] if mistake.only else "resnet"
+        verdicts = {name: _finds(mistake, architecture, says) for name, says in PEERS.items()}
         verdicts["TorchFix"] = _torchfix(mistake)
         for name, verdict in verdicts.items():
             counts[name] += verdict == "yes"
@@ -94,12 +94,12 @@ def measure() -> dict[str, int]:
     return counts
 
 
-def _finds(mistake: Mistake, room: str, says: Says) -> str:
+def _finds(mistake: Mistake, architecture: str, says: Says) -> str:
     """`yes`, `-`, or `raises` where the library itself stops on both the wrong and the right set-up."""
     reports = []
     for wrong in (True, False):
         torch.manual_seed(0)
-        setup = mistake.build(small_world(room), wrong)
+        setup = mistake.build(small_world(architecture), wrong)
         setup.model = copy.deepcopy(setup.model) if setup.optimizer is None else setup.model
         setup.criterion = setup.criterion or nn.CrossEntropyLoss()
         try:

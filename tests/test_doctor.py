@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import HelpersError, diagnose
+from helpers import diagnose
 from tests.mistakes import MISTAKES
 from tests.mistakes.small import CLASSES, photos, small_world
-from transfer_doctor import guard
+from transfer_doctor import DiagnosisError, guard
 from transfer_doctor.catalogue import CHECKS
 from transfer_doctor.report import Diagnosis
 
@@ -30,7 +30,7 @@ def unreplaced(world):
 
 @pytest.fixture(scope="module")
 def diagnosis(unreplaced):
-    return diagnose(**unreplaced.shown())
+    return diagnose(**unreplaced.arguments())
 
 
 def test_evidence_and_fix_speak_of_these_objects(diagnosis):
@@ -42,11 +42,11 @@ def test_evidence_and_fix_speak_of_these_objects(diagnosis):
 
 
 def test_the_fix_mends_the_model(diagnosis, unreplaced):
-    shown = unreplaced.shown()
-    model = shown["model"]
+    inputs = unreplaced.arguments()
+    model = inputs["model"]
     exec(diagnosis.findings[0].fix, {"model": model, "nn": nn})
-    shown["optimizer"] = torch.optim.SGD(model.parameters(), lr=1e-3)
-    assert not diagnose(**shown).of("error")
+    inputs["optimizer"] = torch.optim.SGD(model.parameters(), lr=1e-3)
+    assert not diagnose(**inputs).of("error")
 
 
 def test_text_html_and_json_say_the_same(diagnosis):
@@ -60,34 +60,34 @@ def test_text_html_and_json_say_the_same(diagnosis):
 
 
 def test_html_escapes_what_comes_from_the_objects(world):
-    shown = mistake("names_shuffled").build(world, True).shown()
-    shown["classes"] = ["<script>", *CLASSES[1:]]
-    shown["train_loader"].dataset.classes = [*CLASSES[1:], "<script>"]
-    page = diagnose(**shown)._repr_html_()
+    inputs = mistake("names_shuffled").build(world, True).arguments()
+    inputs["classes"] = ["<script>", *CLASSES[1:]]
+    inputs["train_loader"].dataset.classes = [*CLASSES[1:], "<script>"]
+    page = diagnose(**inputs)._repr_html_()
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
 
 
 def test_findings_come_sorted_by_severity(world):
-    shown = mistake("head_never_replaced").build(world, True).shown()
-    shown["train_loader"] = mistake("no_augmentation").build(world, True).train_loader
-    severities = [finding.severity for finding in diagnose(**shown).findings]
+    inputs = mistake("head_never_replaced").build(world, True).arguments()
+    inputs["train_loader"] = mistake("no_augmentation").build(world, True).train_loader
+    severities = [finding.severity for finding in diagnose(**inputs).findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert {"error", "note"} <= set(severities)
 
 
 def test_raise_on(diagnosis):
-    with pytest.raises(HelpersError, match="head-wrong-size"):
+    with pytest.raises(DiagnosisError, match="head-wrong-size"):
         diagnosis.raise_on("error")
     quiet = Diagnosis([], {}, 0.1)
     assert quiet.raise_on("note") is quiet
-    with pytest.raises(HelpersError, match="severity 'fatal' is unknown"):
+    with pytest.raises(DiagnosisError, match="severity 'fatal' is unknown"):
         quiet.raise_on("fatal")
 
 
 def test_guard_stops_an_error_and_lets_a_warning_pass(world):
     bad = mistake("head_left_frozen").build(world, True)
-    with pytest.raises(HelpersError, match="head-frozen"):
+    with pytest.raises(DiagnosisError, match="head-frozen"):
         guard(bad.model, bad.optimizer, bad.train_loader, bad.val_loader)
     mild = mistake("shuffle_forgotten").build(world, True)
     guard(mild.model, mild.optimizer, mild.train_loader, mild.val_loader, criterion=mild.criterion)
@@ -148,12 +148,12 @@ def test_unknown_loss_and_outputs_do_not_crash(world):
 
 
 def test_compiled_and_wrapped_models_are_looked_into(unreplaced, tmp_path):
-    shown = unreplaced.shown()
-    assert "head-edited-in-place" in _wrapped(torch.compile(_edited()), shown)
-    assert "head-edited-in-place" in _wrapped(nn.DataParallel(_edited()), shown)
+    inputs = unreplaced.arguments()
+    assert "head-edited-in-place" in _wrapped(torch.compile(_edited()), inputs)
+    assert "head-edited-in-place" in _wrapped(nn.DataParallel(_edited()), inputs)
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
-        assert "head-edited-in-place" in _wrapped(nn.parallel.DistributedDataParallel(_edited()), shown)
+        assert "head-edited-in-place" in _wrapped(nn.parallel.DistributedDataParallel(_edited()), inputs)
     finally:
         torch.distributed.destroy_process_group()
 
@@ -164,9 +164,9 @@ def _edited():
     return model
 
 
-def _wrapped(model, shown):
+def _wrapped(model, inputs):
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    return diagnose(model, optimizer, shown["train_loader"], classes=CLASSES).codes
+    return diagnose(model, optimizer, inputs["train_loader"], classes=CLASSES).codes
 
 
 def test_accelerate_wrappers_are_looked_into(world):

@@ -28,9 +28,9 @@ def test_the_lattice_tells_mean_and_std():
     assert measure(torch.rand(4, 64, 64)).std is None
 
 
-def test_frozen_resnet_of_the_tutorial_drifts_by_a_measured_share(world):
+def test_frozen_resnet_of_the_tutorial_drifts_by_a_measured_fraction(world):
     setup = next(each for each in MISTAKES if each.name == "frozen_by_requires_grad_alone").build(world, True)
-    found = {finding.code: finding for finding in diagnose(**setup.shown()).findings}
+    found = {finding.code: finding for finding in diagnose(**setup.arguments()).findings}
     finding = found["frozen-batchnorm-drifts"]
     assert "% of the distance between images" in finding.evidence
     assert "20 frozen BatchNorm layers" in finding.verdict

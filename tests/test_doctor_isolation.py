@@ -1,4 +1,4 @@
-"""The doctor changes nothing of what it is shown."""
+"""The doctor changes nothing of what it is inputs."""
 
 import copy
 import random
@@ -35,7 +35,7 @@ class CountingSampler(Sampler):
 
 
 @pytest.fixture
-def shown():
+def inputs():
     torch.manual_seed(0)
     world = small_world("resnet")
     model = world.model()
@@ -61,8 +61,8 @@ def shown():
     }
 
 
-def snapshot(shown):
-    model, optimizer = shown["model"], shown["optimizer"]
+def snapshot(inputs):
+    model, optimizer = inputs["model"], inputs["optimizer"]
     return copy.deepcopy(
         {
             "state": model.state_dict(),
@@ -72,7 +72,7 @@ def snapshot(shown):
             "attributes": [sorted(vars(module)) for module in model.modules()],
             "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
             "optimizer": optimizer.state_dict(),
-            "scheduler": {key: value for key, value in shown["scheduler"].state_dict().items() if key[0] != "_"},
+            "scheduler": {key: value for key, value in inputs["scheduler"].state_dict().items() if key[0] != "_"},
             "torch": torch.get_rng_state(),
             "numpy": np.random.get_state(),
             "python": random.getstate(),
@@ -80,9 +80,9 @@ def snapshot(shown):
     )
 
 
-def next_epoch(shown):
+def next_epoch(inputs):
     torch.manual_seed(11)
-    batches = [batch for name in ("train_loader", "val_loader") for batch in shown[name]]
+    batches = [batch for name in ("train_loader", "val_loader") for batch in inputs[name]]
     return [tensor.clone() for batch in batches for tensor in batch]
 
 
@@ -99,36 +99,36 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("code", CHECKS)
-def test_no_check_changes_anything(code, shown):
-    expected = next_epoch(copy.deepcopy(shown))
+def test_no_check_changes_anything(code, inputs):
+    expected = next_epoch(copy.deepcopy(inputs))
     random.seed(1)
     np.random.seed(2)
     torch.manual_seed(3)
-    before = snapshot(shown)
-    rest = {name: shown[name] for name in ("scheduler", "criterion", "weights", "classes")}
-    loaders = (shown["train_loader"], shown["val_loader"])
+    before = snapshot(inputs)
+    rest = {name: inputs[name] for name in ("scheduler", "criterion", "weights", "classes")}
+    loaders = (inputs["train_loader"], inputs["val_loader"])
     diagnosis = examine(
-        [CHECKS[code]], shown["model"], shown["optimizer"], loaders, {**rest, "preprocessing": None}, 1.0
+        [CHECKS[code]], inputs["model"], inputs["optimizer"], loaders, {**rest, "preprocessing": None}, 1.0
     )
     assert not [reason for reason in diagnosis.not_checked.values() if "itself failed" in reason]
-    assert same(before, snapshot(shown))
-    assert same(expected, next_epoch(shown))
+    assert same(before, snapshot(inputs))
+    assert same(expected, next_epoch(inputs))
 
 
-def test_hooks_of_the_learner_hear_nothing(shown):
+def test_hooks_of_the_learner_hear_nothing(inputs):
     heard = []
-    shown["model"].layer3.register_forward_hook(lambda *_: heard.append("forward"))
-    shown["model"].register_forward_pre_hook(lambda *_: heard.append("before"))
-    diagnose(**shown)
+    inputs["model"].layer3.register_forward_hook(lambda *_: heard.append("forward"))
+    inputs["model"].register_forward_pre_hook(lambda *_: heard.append("before"))
+    diagnose(**inputs)
     assert heard == []
-    assert len(shown["model"].layer3._forward_hooks) == 1
+    assert len(inputs["model"].layer3._forward_hooks) == 1
 
 
-def test_a_patched_train_method_that_knows_the_original_does_no_harm(shown):
-    model = shown["model"]
+def test_a_patched_train_method_that_knows_the_original_does_no_harm(inputs):
+    model = inputs["model"]
     model.train = lambda mode=True: nn.Module.train(model.layer4, mode)
     modes = [module.training for module in model.modules()]
-    diagnose(**shown)
+    diagnose(**inputs)
     assert modes == [module.training for module in model.modules()]
 
 
@@ -144,24 +144,24 @@ class Locked(IterableDataset):
             yield self.pairs[index]
 
 
-def test_a_loader_that_cannot_be_copied_is_put_back(shown):
-    loader = DataLoader(Locked(shown["train_loader"].dataset), 8)
+def test_a_loader_that_cannot_be_copied_is_put_back(inputs):
+    loader = DataLoader(Locked(inputs["train_loader"].dataset), 8)
     torch.manual_seed(5)
     expected = [labels.tolist() for _, labels in loader]
     loader.dataset.count = 0
-    diagnosis = diagnose(**{**shown, "train_loader": loader})
+    diagnosis = diagnose(**{**inputs, "train_loader": loader})
     assert "loader-raises" not in diagnosis.codes
     assert loader.dataset.count == 0
     torch.manual_seed(5)
     assert [labels.tolist() for _, labels in loader] == expected
 
 
-def test_a_generator_is_not_used_up(shown):
-    batches = (batch for batch in list(shown["val_loader"])[:2])
-    diagnosis = diagnose(shown["model"], val_loader=batches)
+def test_a_generator_is_not_used_up(inputs):
+    batches = (batch for batch in list(inputs["val_loader"])[:2])
+    diagnosis = diagnose(inputs["model"], val_loader=batches)
     assert "one-shot iterator" in diagnosis.not_checked["loader-raises"]
     assert len(list(batches)) == 2
 
 
-def test_a_list_of_batches_is_a_loader(shown):
-    assert "loader-raises" not in diagnose(shown["model"], val_loader=list(shown["val_loader"])).codes
+def test_a_list_of_batches_is_a_loader(inputs):
+    assert "loader-raises" not in diagnose(inputs["model"], val_loader=list(inputs["val_loader"])).codes

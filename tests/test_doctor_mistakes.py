@@ -1,4 +1,4 @@
-"""Every mistake of the mistakes is found under its own code, every repaired twin and every correct set-up is clean."""
+"""Every mistake is found under its own code; its corrected counterpart and every correct set-up are clean."""
 
 import pytest
 import torch
@@ -10,11 +10,9 @@ from transfer_doctor.catalogue import CHECKS
 
 CASES = []
 for number, mistake in enumerate(MISTAKES):
-    rooms = [name for name in ARCHITECTURES if not mistake.only or name in mistake.only]
-    family = ("sgd", "adam")[number % 2]
-    CASES.append(
-        pytest.param(mistake, rooms[number % len(rooms)], family, id=f"{mistake.name}-{rooms[number % len(rooms)]}")
-    )
+    possible = [name for name in ARCHITECTURES if not mistake.only or name in mistake.only]
+    architecture, family = possible[number % len(possible)], ("sgd", "adam")[number % 2]
+    CASES.append(pytest.param(mistake, architecture, family, id=f"{mistake.name}-{architecture}"))
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +30,10 @@ def check_itself_failed(diagnosis):
 
 
 @pytest.mark.parametrize(("mistake", "architecture", "family"), CASES)
-def test_the_mistake_is_found_and_its_twin_is_clean(mistake, architecture, family, world):
+def test_the_mistake_is_found_and_its_counterpart_is_clean(mistake, architecture, family, world):
     torch.manual_seed(0)
-    wrong = diagnose(**mistake.build(world(architecture, family), True).shown())
-    right = diagnose(**mistake.build(world(architecture, family), False).shown())
+    wrong = diagnose(**mistake.build(world(architecture, family), True).arguments())
+    right = diagnose(**mistake.build(world(architecture, family), False).arguments())
     assert mistake.code in wrong.codes, wrong
     assert alarms(wrong) <= {mistake.code}, wrong
     assert mistake.code not in right.codes, right
@@ -47,18 +45,20 @@ def test_the_mistake_is_found_and_its_twin_is_clean(mistake, architecture, famil
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_rate_too_high_is_found_in_every_architecture(architecture, family, world):
     (mistake,) = [each for each in MISTAKES if each.code == "rate-too-high"]
-    wrong, right = (diagnose(**mistake.build(world(architecture, family), wrong).shown()) for wrong in (True, False))
+    wrong, right = (
+        diagnose(**mistake.build(world(architecture, family), wrong).arguments()) for wrong in (True, False)
+    )
     assert [finding.code for finding in wrong.of("error")] == ["rate-too-high"], wrong
     assert not alarms(right), right
 
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_set_up_raises_no_alarm(name):
-    diagnosis = diagnose(**CORRECT[name]().shown())
+    diagnosis = diagnose(**CORRECT[name]().arguments())
     assert not alarms(diagnosis), diagnosis
     assert not check_itself_failed(diagnosis)
 
 
-def test_every_check_has_an_mistake():
+def test_every_check_has_a_mistake():
     without = {"parameters-unused"}
     assert {mistake.code for mistake in MISTAKES} | without == set(CHECKS)

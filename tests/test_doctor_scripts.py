@@ -159,7 +159,7 @@ def test_a_rate_set_on_the_optimizer_itself(world):
 
 
 @pytest.mark.parametrize(("rate", "found"), [(0.01, []), (0.03, []), (0.1, ["rate-too-high"])])
-def test_momentum_counts_when_a_rate_is_judged(rate, found):
+def test_momentum_counts_in_the_rate_check(rate, found):
     """Fine-tuned for twelve epochs, this network ends at 85, 84 and 59 % of the test flowers."""
     task = load_task("flowers").few(10)
     model = replace_head(load_backbone("embedded"), len(task.classes)).train()

@@ -10,7 +10,7 @@ import torch
 from transfer_doctor.case import Case
 from transfer_doctor.expected_preprocessing import as_seen, expected_preprocessing, transform_of
 from transfer_doctor.findings import CannotTell, Symptom, check
-from transfer_doctor.loader_sample import Reading
+from transfer_doctor.loader_sample import LoaderSample
 from transfer_doctor.pixels import channels
 
 COLORED = 0.02  # mean difference of red and blue, in [0, 1], below which a photo is as good as gray
@@ -19,13 +19,13 @@ COLORED = 0.02  # mean difference of red and blue, in [0, 1], below which a phot
 @check("error", needs=("loader",))
 def loader_raises(case: Case) -> Iterator[Symptom]:
     """A loader raises an error, or does not give images with labels."""
-    for reading in case.readings:
-        error = reading.raised
+    for sample in case.samples:
+        error = sample.raised
         if error is not None:
             message = (str(error).strip().splitlines() or [""])[-1][:300]
             yield Symptom(
-                f"The {reading.split} loader raises {type(error).__name__}.",
-                f"After {len(reading.first_pass[1])} batches: {message}",
+                f"The {sample.split} loader raises {type(error).__name__}.",
+                f"After {len(sample.first_pass[1])} batches: {message}",
                 "dataset = loader.dataset\nfor index in range(len(dataset)):\n    dataset[index]  # the first that "
                 "raises is the one to mend; each has to give (tensor, label)",
             )
@@ -34,13 +34,13 @@ def loader_raises(case: Case) -> Iterator[Symptom]:
 @check("error", needs=("loader",), unless=("loader-raises",))
 def loader_empty(case: Case) -> Iterator[Symptom]:
     """A loader gives no batch at all."""
-    for reading in case.readings:
-        if not reading.batches and reading.raised is None:
-            size = len(reading.dataset) if hasattr(reading.dataset, "__len__") else "an unknown number of"
+    for sample in case.samples:
+        if not sample.batches and sample.raised is None:
+            size = len(sample.dataset) if hasattr(sample.dataset, "__len__") else "an unknown number of"
             yield Symptom(
-                f"The {reading.split} loader gives no batch.",
-                f"Its dataset has {size} images, the batch size is {getattr(reading.loader, 'batch_size', None)}, "
-                f"drop_last is {getattr(reading.loader, 'drop_last', None)}.",
+                f"The {sample.split} loader gives no batch.",
+                f"Its dataset has {size} images, the batch size is {getattr(sample.loader, 'batch_size', None)}, "
+                f"drop_last is {getattr(sample.loader, 'drop_last', None)}.",
                 "loader = DataLoader(dataset, batch_size=batch_size, drop_last=False)",
             )
 
@@ -48,12 +48,12 @@ def loader_empty(case: Case) -> Iterator[Symptom]:
 @check("error", needs=("loader",))
 def images_not_finite(case: Case) -> Iterator[Symptom]:
     """Images hold NaN or infinity."""
-    for reading in case.readings:
-        images = reading.images if reading.batches else torch.empty(0)
+    for sample in case.samples:
+        images = sample.images if sample.batches else torch.empty(0)
         if images.is_floating_point() and not bool(images.isfinite().all()):
             bad = [i for i, image in enumerate(images) if not bool(image.isfinite().all())]
             yield Symptom(
-                f"{len(bad)} of {len(images)} {reading.split} images hold NaN or infinity.",
+                f"{len(bad)} of {len(images)} {sample.split} images hold NaN or infinity.",
                 f"The first is image {bad[0]} of those read, with {int((~images[bad[0]].isfinite()).sum())} such "
                 "values. One of them turns every weight into NaN.",
                 "assert image.isfinite().all(), path  # in the dataset, to learn the file",
@@ -63,13 +63,13 @@ def images_not_finite(case: Case) -> Iterator[Symptom]:
 @check("note", needs=("loader",))
 def gray_images(case: Case) -> Symptom | None:
     """Gray images are repeated into three channels."""
-    for reading in case.readings:
-        if not reading.batches or reading.images.ndim != 4 or reading.images.shape[1] != 3:
+    for sample in case.samples:
+        if not sample.batches or sample.images.ndim != 4 or sample.images.shape[1] != 3:
             continue
-        images = reading.images.float()
+        images = sample.images.float()
         if _same(images, {0: (1.0, 0.0)}) or _affine(images):
             return Symptom(
-                f"The {reading.split} images are gray, repeated into three channels.",
+                f"The {sample.split} images are gray, repeated into three channels.",
                 f"In all {len(images)} images read the three channels agree up to scale and shift. The pretrained "
                 "filters for color find nothing; this is fine where the photos are gray.",
                 "# keep it where photos are gray; else look for Grayscale(num_output_channels=3) in the transforms",
@@ -80,7 +80,7 @@ def gray_images(case: Case) -> Symptom | None:
 @check("warning", needs=("model", "loader"))
 def bgr_images(case: Case) -> Symptom | None:
     """Red and blue are exchanged: the images are BGR where RGB is expected."""
-    compared = {reading.split: _colors(case, reading) for reading in case.readings}
+    compared = {sample.split: _colors(case, sample) for sample in case.samples}
     compared = {split: colors for split, colors in compared.items() if colors is not None}
     if not compared:
         raise CannotTell("the datasets hold no colorful image files to compare colors with")
@@ -103,21 +103,21 @@ def bgr_images(case: Case) -> Symptom | None:
 def image_size(case: Case) -> Symptom | None:
     """Images have another size than the weights were trained on."""
     expected = expected_preprocessing(case)
-    for reading in case.readings:
-        if not reading.batches:
+    for sample in case.samples:
+        if not sample.batches:
             continue
-        height, width = as_seen(case, reading.images[:2]).shape[-2:]
-        wanted = expected.preprocessing.image_size
+        height, width = as_seen(case, sample.images[:2]).shape[-2:]
+        wanted = expected.image_size
         ratio = (height * width) ** 0.5 / wanted
         if 0.9 <= ratio <= 1.1 or (not expected.exact and 0.5 <= ratio <= 2 and wanted != 299):
             continue
-        smallest = case.trace.smallest_map
+        smallest = case.forward_trace.smallest_map
         tiny = smallest is not None and max(smallest) <= 1
         seen = f"; the smallest feature map is {smallest[0]} x {smallest[1]}" if smallest else ""
         return Symptom(
-            f"The {reading.split} images are {height} x {width}; the weights learned at {wanted} x {wanted}.",
+            f"The {sample.split} images are {height} x {width}; the weights learned at {wanted} x {wanted}.",
             f"The side is {ratio:.2f} times what {expected.source} expects{seen}.",
-            f"transform = v2.Compose([v2.Resize({expected.preprocessing.resize_size}), v2.CenterCrop({wanted}), ...])",
+            f"transform = v2.Compose([v2.Resize({expected.resize_size}), v2.CenterCrop({wanted}), ...])",
             severity="warning" if ratio < 0.5 and tiny else "note",
         )
     return None
@@ -127,19 +127,19 @@ def image_size(case: Case) -> Symptom | None:
 def interpolation(case: Case) -> Symptom | None:
     """Images are resized with another filter than the weights' preprocessing names."""
     expected = expected_preprocessing(case)
-    wanted = expected.preprocessing.interpolation
+    wanted = expected.interpolation
     told = False
-    for reading in case.readings:
-        for step in transform_of(reading.dataset):
+    for sample in case.samples:
+        for step in transform_of(sample.dataset):
             mode = getattr(getattr(step, "interpolation", None), "value", None)
             if mode is None or "Resize" not in type(step).__name__:
                 continue
             told = True
             if mode != wanted and (expected.exact or mode == "nearest"):
                 return Symptom(
-                    f"{type(step).__name__} resizes the {reading.split} images by {mode}; the weights saw {wanted}.",
-                    f"{step} in the {reading.split} transforms; {expected.source} names {wanted}.",
-                    f"v2.Resize({expected.preprocessing.resize_size}, "
+                    f"{type(step).__name__} resizes the {sample.split} images by {mode}; the weights saw {wanted}.",
+                    f"{step} in the {sample.split} transforms; {expected.source} names {wanted}.",
+                    f"v2.Resize({expected.resize_size}, "
                     f"interpolation=v2.InterpolationMode.{wanted.upper()}, antialias=True)",
                 )
     if not told:
@@ -150,13 +150,13 @@ def interpolation(case: Case) -> Symptom | None:
 def _affine(images: torch.Tensor) -> bool:
     """Whether green and blue are each one linear function of red in all images, as after normalizing gray."""
     red = images[:, 0].flatten()
-    centerd = red - red.mean()
-    if float(centerd.square().sum()) == 0:
+    centered = red - red.mean()
+    if float(centered.square().sum()) == 0:
         return False
     fits = {}
     for index in (1, 2):
         other = images[:, index].flatten()
-        slope = float((centerd * (other - other.mean())).sum() / centerd.square().sum())
+        slope = float((centered * (other - other.mean())).sum() / centered.square().sum())
         fits[index] = (slope, float(other.mean() - slope * red.mean()))
     return _same(images, fits)
 
@@ -171,19 +171,19 @@ def _same(images: torch.Tensor, fits: dict[int, tuple[float, float]]) -> bool:
     )
 
 
-def _colors(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _colors(case: Case, sample: LoaderSample) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Mean red minus blue of colorful images, as delivered and as stored in their files."""
-    if not reading.files or not reading.batches or reading.images.shape[1] != 3:
+    if not sample.files or not sample.batches or sample.images.shape[1] != 3:
         return None
-    chosen = torch.linspace(0, len(reading.files) - 1, 16).long().unique().tolist()
+    chosen = torch.linspace(0, len(sample.files) - 1, 16).long().unique().tolist()
     delivered, stored = [], []
-    measured = channels(as_seen(case, reading.images[:16]).float())
+    measured = channels(as_seen(case, sample.images[:16]).float())
     for index in chosen:
-        truth = _stored_color(reading.files[index])
+        truth = _stored_color(sample.files[index])
         if truth is None or abs(truth) < COLORED:
             continue
         try:
-            image = as_seen(case, reading.item(index)[None]).float()[0]
+            image = as_seen(case, sample.item(index)[None]).float()[0]
         except Exception:  # a broken image is reported by the check that reads batches
             continue
         red, blue = (measured[i].pixel(image[i].mean()) if measured[i].std else image[i].mean() for i in (0, 2))
@@ -195,12 +195,12 @@ def _colors(case: Case, reading: Reading) -> tuple[torch.Tensor, torch.Tensor] |
 
 
 def _stored_color(path: Any) -> float | None:
-    from PIL import Image
-
     try:
+        from PIL import Image  # without it, colors are not compared
+
         with Image.open(path) as image:
             image.draft("RGB", (64, 64))
             red, _, blue = image.convert("RGB").resize((16, 16)).split()
             return (sum(red.getdata()) - sum(blue.getdata())) / 256 / 255
-    except (OSError, ValueError):
+    except (ImportError, OSError, ValueError):
         return None

@@ -9,7 +9,7 @@ import torch
 from transfer_doctor.case import Case
 from transfer_doctor.expectations import expected_classes
 from transfer_doctor.findings import CannotTell, Symptom, check
-from transfer_doctor.loader_sample import Reading, unpack
+from transfer_doctor.loader_sample import LoaderSample, unpack
 
 FOLDERS = 12  # of whose images one is read, where the labels are stored nowhere
 STRONG = 10  # times as many images in the largest class as in the smallest
@@ -19,15 +19,15 @@ STRONG = 10  # times as many images in the largest class as in the smallest
 def labels_out_of_range(case: Case) -> Symptom | None:
     """A label names a class that the model has no output for."""
     outputs, source = _outputs(case)
-    for reading in case.readings:
-        labels = reading.labels
+    for sample in case.samples:
+        labels = sample.labels
         if labels is None or len(labels) == 0:
             continue
         low, high = int(labels.min()), int(labels.max())
         if outputs > 1 and (low < 0 or high >= outputs):
             wrong = labels[(labels < 0) | (labels >= outputs)]
             return Symptom(
-                f"{reading.split.capitalize()} labels run from {low} to {high}; {source} allows 0 to {outputs - 1}.",
+                f"{sample.split.capitalize()} labels run from {low} to {high}; {source} allows 0 to {outputs - 1}.",
                 f"{len(wrong)} of {len(labels)} labels do not fit; the first is {int(wrong[0])}. On a GPU this ends in "
                 "a device-side assert that names nothing.",
                 "classes = sorted(set(labels))\nlabels = [classes.index(label) for label in labels]",
@@ -38,9 +38,9 @@ def labels_out_of_range(case: Case) -> Symptom | None:
 @check("error", needs=("loader",))
 def labels_from_one(case: Case) -> Symptom | None:
     """Labels start at 1 instead of 0."""
-    for reading in case.readings:
-        labels = reading.labels
-        if labels is None or not reading.whole or len(labels) == 0 or int(labels.min()) != 1:
+    for sample in case.samples:
+        labels = sample.labels
+        if labels is None or not sample.whole or len(labels) == 0 or int(labels.min()) != 1:
             continue
         high = int(labels.max())
         names = len(case.class_names) if case.class_names else None
@@ -52,7 +52,7 @@ def labels_from_one(case: Case) -> Symptom | None:
         if high in (names, outputs) or (known and outputs == high + 1 and (names or high) == high):
             outside = high == outputs
             return Symptom(
-                f"{reading.split.capitalize()} labels run from 1 to {high}; PyTorch counts classes from 0.",
+                f"{sample.split.capitalize()} labels run from 1 to {high}; PyTorch counts classes from 0.",
                 f"No label is 0 among {len(labels)}, {int((labels == high).sum())} are {high}; "
                 + (f"the model has {outputs} outputs" if outputs else f"there are {names} class names")
                 + ("." if outside else ", so one output never gets an image."),
@@ -69,8 +69,8 @@ def labels_from_one(case: Case) -> Symptom | None:
 )
 def classes_missing(case: Case) -> Symptom | None:
     """A class has no training image."""
-    reading = case.train_loader
-    labels = _whole_labels(reading)
+    sample = case.train_loader
+    labels = _whole_labels(sample)
     classes, source = expected_classes(case)
     if case.classes is None and not case.class_names and case.model is not None:
         classes, source = _outputs(case)
@@ -93,11 +93,11 @@ def classes_missing(case: Case) -> Symptom | None:
 @check("warning", needs=("train_loader",), unless=("labels-from-one",))
 def classes_merged(case: Case) -> Symptom | None:
     """Images from different class folders carry the same label."""
-    for reading in case.readings:
-        if not reading.files or reading.stored_labels is None:
+    for sample in case.samples:
+        if not sample.files or sample.stored_labels is None:
             continue  # labels read batch by batch come in another order than the files
         folders = defaultdict(Counter)
-        for file, label in zip(reading.files, reading.stored_labels.tolist(), strict=True):
+        for file, label in zip(sample.files, sample.stored_labels.tolist(), strict=True):
             folders[label][file.parent.name] += 1
         several = {label: counts for label, counts in folders.items() if len(counts) > 1}
         classes = expected_classes(case)[0]
@@ -105,7 +105,7 @@ def classes_merged(case: Case) -> Symptom | None:
         if several and distinct == classes:
             label, counts = next(iter(several.items()))
             return Symptom(
-                f"Label {label} stands for {len(counts)} class folders in the {reading.split} split.",
+                f"Label {label} stands for {len(counts)} class folders in the {sample.split} split.",
                 f"Its images come from {', '.join(f'{name} ({n})' for name, n in counts.most_common(4))}, while the "
                 f"task has {classes} classes.",
                 "class_to_idx = {name: index for index, name in enumerate(sorted(folders))}",
@@ -140,7 +140,7 @@ def class_names_in_another_order(case: Case) -> Symptom | None:
     """The class names that were given are in another order than the dataset's."""
     if case.classes is None:
         raise CannotTell("no class names were given")
-    names = case.reading.class_names
+    names = case.sample.class_names
     given = [str(name) for name in case.classes]
     if not names or sorted(names) != sorted(given) or names == given:
         return None
@@ -155,12 +155,12 @@ def class_names_in_another_order(case: Case) -> Symptom | None:
 @check("warning", needs=("train_loader",))
 def class_imbalance(case: Case) -> Symptom | None:
     """Some classes have many times as many training images as others."""
-    reading = case.train_loader
-    labels = torch.cat(reading.epoch_labels) if reading.epoch_labels else torch.empty(0)
+    sample = case.train_loader
+    labels = torch.cat(sample.epoch_labels) if sample.epoch_labels else torch.empty(0)
     if getattr(case.criterion, "weight", None) is not None or len(labels) < 20:
         return None
     numbers, counts = labels.unique(return_counts=True)
-    if len(numbers) < 2 or (not reading.whole and int(counts.min()) < 5):
+    if len(numbers) < 2 or (not sample.whole and int(counts.min()) < 5):
         return None
     ratio = float(counts.max() / counts.min())
     if ratio < STRONG:
@@ -183,33 +183,33 @@ def _outputs(case: Case) -> tuple[int, str]:
     return expected_classes(case)
 
 
-def _whole_labels(reading: Reading) -> torch.Tensor:
-    if reading.labels is None or not reading.whole:
-        raise CannotTell(f"the labels of the whole {reading.split} split are unknown without reading every image")
-    return reading.labels
+def _whole_labels(sample: LoaderSample) -> torch.Tensor:
+    if sample.labels is None or not sample.whole:
+        raise CannotTell(f"the labels of the whole {sample.split} split are unknown without reading every image")
+    return sample.labels
 
 
-def _numbering(reading: Reading) -> dict[str, int]:
+def _numbering(sample: LoaderSample) -> dict[str, int]:
     """Class name -> number, as labels and folders have it, else as the dataset says."""
-    if reading.files:
+    if sample.files:
         votes: dict[str, Counter] = defaultdict(Counter)
-        for file, label in zip(reading.files, _labels_of_files(reading), strict=True):
+        for file, label in zip(sample.files, _labels_of_files(sample), strict=True):
             if label is not None:
                 votes[file.parent.name][label] += 1
         if len(votes) > 1 and all(len(counts) == 1 for counts in votes.values()):
             return {name: counts.most_common(1)[0][0] for name, counts in votes.items()}
-    return {name: index for index, name in enumerate(reading.class_names or [])}
+    return {name: index for index, name in enumerate(sample.class_names or [])}
 
 
-def _labels_of_files(reading: Reading) -> list[int | None]:
+def _labels_of_files(sample: LoaderSample) -> list[int | None]:
     """The label of each file; of one file in each folder, where only reading images tells."""
-    if reading.stored_labels is not None:
-        return reading.stored_labels.tolist()
-    labels: list[int | None] = [None] * len(reading.files)
-    first = {file.parent: index for index, file in reversed(list(enumerate(reading.files)))}
+    if sample.stored_labels is not None:
+        return sample.stored_labels.tolist()
+    labels: list[int | None] = [None] * len(sample.files)
+    first = {file.parent: index for index, file in reversed(list(enumerate(sample.files)))}
     for index in list(first.values())[:FOLDERS]:
         try:
-            label = unpack(reading.dataset[index])[1]
+            label = unpack(sample.dataset[index])[1]
         except Exception:  # a broken image is reported by the check that reads batches
             continue
         labels[index] = int(label) if label.numel() == 1 else None

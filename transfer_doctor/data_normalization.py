@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from helpers.data.preprocessing import Preprocessing
 from transfer_doctor.case import Case
 from transfer_doctor.expected_preprocessing import Expected, as_seen, expected_preprocessing
 from transfer_doctor.findings import CannotTell, Symptom, check
-from transfer_doctor.loader_sample import Reading
+from transfer_doctor.loader_sample import LoaderSample
 from transfer_doctor.pixels import Channel, channels
 
 IMAGES = 48
 CLOSE = 0.02  # relative error of a standard deviation read off the lattice
 MILD = 0.35  # difference of normalized values up to which other statistics are a note
 OVERSHOOT = 0.5  # beyond the range of pixels; bicubic resampling of floating-point images reaches so far
-FEW = 0.005  # share of values that may lie beyond: random erasing fills a patch with noise
+FEW = 0.005  # fraction of values that may lie beyond: random erasing fills a patch with noise
 NEEDS = ("model", "loader")
 
 
@@ -38,7 +37,7 @@ def pixels_0_255(case: Case) -> Symptom | None:
 def not_normalized(case: Case) -> Symptom | None:
     """Images reach the network in [0, 1], without the normalization that its weights expect."""
     expected = expected_preprocessing(case)
-    if _near(expected.preprocessing.std[0], 1) and abs(expected.preprocessing.mean[0]) < 0.01:
+    if _near(expected.std[0], 1) and abs(expected.mean[0]) < 0.01:
         return None
     where, found = _where(case, _is_0_1)
     if not found:
@@ -54,11 +53,11 @@ def not_normalized(case: Case) -> Symptom | None:
 def normalized_twice(case: Case) -> Symptom | None:
     """Images are normalized twice."""
     expected = expected_preprocessing(case)
-    preprocessing = expected.preprocessing
-    twice = [((-m / s) - m) / s for m, s in zip(preprocessing.mean, preprocessing.std, strict=True)]
+
+    twice = [((-m / s) - m) / s for m, s in zip(expected.mean, expected.std, strict=True)]
 
     def is_twice(found: list[Channel]) -> bool:
-        squares = all(_near(channel.std, std * std) for channel, std in zip(found, preprocessing.std, strict=True))
+        squares = all(_near(channel.std, std * std) for channel, std in zip(found, expected.std, strict=True))
         bounds = [
             channel.std is None and low - 0.5 < channel.low < 0.6 * low
             for channel, low in zip(found, twice, strict=True)
@@ -70,8 +69,8 @@ def normalized_twice(case: Case) -> Symptom | None:
         return None
     return Symptom(
         f"The {where} images are normalized twice.",
-        f"{_evidence(found)}; one normalization divides by {preprocessing.std[0]:.3f}, two by {preprocessing.std[0] ** 2:.4f}, and "
-        f"reach down to {twice[0]:.1f}.",
+        f"{_evidence(found)}; one normalization divides by {expected.std[0]:.3f}, two by "
+        f"{expected.std[0] ** 2:.4f}, and reach down to {twice[0]:.1f}.",
         "transforms.transforms.remove(normalize)  # keep one Normalize: in the dataset, the loop, or the model",
     )
 
@@ -80,14 +79,13 @@ def normalized_twice(case: Case) -> Symptom | None:
 def other_statistics(case: Case) -> Symptom | None:
     """Images are normalized with other statistics than the weights expect."""
     expected = expected_preprocessing(case)
-    preprocessing = expected.preprocessing
-    where, found = _where(case, lambda found: _distance(found, preprocessing) > 0.05)
+
+    where, found = _where(case, lambda found: _distance(found, expected) > 0.05)
     if not found:
         return _off_the_lattice(case, expected)
-    distance = _distance(found, preprocessing)
+    distance = _distance(found, expected)
     reverse = [
-        channel.distance(m, s)
-        for channel, m, s in zip(found, preprocessing.mean[::-1], preprocessing.std[::-1], strict=True)
+        channel.distance(m, s) for channel, m, s in zip(found, expected.mean[::-1], expected.std[::-1], strict=True)
     ]
     return Symptom(
         "The normalization's numbers are in the order blue, green, red."
@@ -101,21 +99,20 @@ def other_statistics(case: Case) -> Symptom | None:
 
 def _off_the_lattice(case: Case, expected: Expected) -> Symptom | None:
     """Images whose values show no common lattice: only single images and bounds can tell."""
-    preprocessing = expected.preprocessing
-    for reading, found in _measured(case):
+    for sample, found in _measured(case):
         if all(channel.std is not None for channel in found):
             continue
-        alone = _by_image(case, reading)
-        images = as_seen(case, reading.images[:IMAGES]).float()
-        if alone or _outside(images, preprocessing) > FEW or _halves(found, preprocessing):
+        alone = _by_image(case, sample)
+        images = as_seen(case, sample.images[:IMAGES]).float()
+        if alone or _outside(images, expected) > FEW or _halves(found, expected):
             low, high = (
-                -preprocessing.mean[0] / preprocessing.std[0],
-                (1 - preprocessing.mean[0]) / preprocessing.std[0],
+                -expected.mean[0] / expected.std[0],
+                (1 - expected.mean[0]) / expected.std[0],
             )
             return Symptom(
-                f"Each of the {reading.split} images is normalized by its own statistics, not by the weights'."
+                f"Each of the {sample.split} images is normalized by its own statistics, not by the weights'."
                 if alone
-                else f"The {reading.split} images are not on the scale of the weights' normalization.",
+                else f"The {sample.split} images are not on the scale of the weights' normalization.",
                 f"{_evidence(found)}; {alone}{expected.source} expects {_numbers(expected)}, so values from {low:.2f} "
                 f"to {high:.2f}.",
                 _fix(expected),
@@ -125,7 +122,7 @@ def _off_the_lattice(case: Case, expected: Expected) -> Symptom | None:
 
 def _where(case: Case, wrong: Callable[[list[Channel]], bool]) -> tuple[str, list[Channel]]:
     """The splits in which something is wrong, as words, and the channels of the first; no channels if in none."""
-    hits = [(reading.split, found) for reading, found in _measured(case) if wrong(found)]
+    hits = [(sample.split, found) for sample, found in _measured(case) if wrong(found)]
     return " and ".join(split for split, _ in hits), hits[0][1] if hits else []
 
 
@@ -143,35 +140,33 @@ def _is_0_1(found: list[Channel]) -> bool:
     return all(on_lattice) if on_lattice else _fills(found)
 
 
-def _distance(found: list[Channel], preprocessing: Preprocessing) -> float:
+def _distance(found: list[Channel], expected: Expected) -> float:
     """The largest difference that another normalization makes to any pixel; 0 where it cannot be read off."""
     if any(channel.std is None for channel in found):
         return 0.0
-    return max(
-        channel.distance(m, s) for channel, m, s in zip(found, preprocessing.mean, preprocessing.std, strict=True)
-    )
+    return max(channel.distance(m, s) for channel, m, s in zip(found, expected.mean, expected.std, strict=True))
 
 
-def _measured(case: Case) -> Iterator[tuple[Reading, list[Channel]]]:
+def _measured(case: Case) -> Iterator[tuple[LoaderSample, list[Channel]]]:
     """Each loader's channels, of color images as they reach the network."""
     told = False
-    for reading in case.readings:
-        if not reading.batches:
+    for sample in case.samples:
+        if not sample.batches:
             continue
-        images = reading.images[:IMAGES]
+        images = sample.images[:IMAGES]
         if images.ndim != 4 or images.shape[1] != 3:
             continue
         told = True
-        yield reading, _channels(case, reading)
+        yield sample, _channels(case, sample)
     if not told:
         raise CannotTell("no loader gives color images (B, 3, H, W)")
 
 
-def _channels(case: Case, reading: Reading) -> list[Channel]:
+def _channels(case: Case, sample: LoaderSample) -> list[Channel]:
     kept = case.__dict__.setdefault("_channels", {})
-    if reading.split not in kept:
-        kept[reading.split] = channels(as_seen(case, reading.images[:IMAGES]).float())
-    return kept[reading.split]
+    if sample.split not in kept:
+        kept[sample.split] = channels(as_seen(case, sample.images[:IMAGES]).float())
+    return kept[sample.split]
 
 
 def _near(value: float | None, target: float) -> bool:
@@ -183,24 +178,22 @@ def _fills(found: list[Channel]) -> bool:
     return all(channel.low < 0.35 and channel.high > 0.5 for channel in found)
 
 
-def _outside(images: torch.Tensor, preprocessing: Preprocessing) -> float:
-    """The share of values well beyond what pixels from 0 to 1 can give."""
-    mean, std = (
-        torch.tensor(values, device=images.device).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std)
-    )
+def _outside(images: torch.Tensor, expected: Expected) -> float:
+    """The fraction of values well beyond what pixels from 0 to 1 can give."""
+    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (expected.mean, expected.std))
     low, high = -mean / std - OVERSHOOT, (1 - mean) / std + OVERSHOOT
     return float(((images < low) | (images > high)).float().mean())
 
 
-def _halves(found: list[Channel], preprocessing: Preprocessing) -> bool:
+def _halves(found: list[Channel], expected: Expected) -> bool:
     """Whether every channel runs from -1 to 1, as mean and std of 0.5 make it, where other numbers are expected."""
     ends = all(abs(channel.low + 1) < 0.02 and abs(channel.high - 1) < 0.02 for channel in found)
-    return ends and abs(preprocessing.std[0] - 0.5) > 0.05
+    return ends and abs(expected.std[0] - 0.5) > 0.05
 
 
-def _by_image(case: Case, reading: Reading) -> str:
+def _by_image(case: Case, sample: LoaderSample) -> str:
     """Words on images that each have their own lattice, or nothing."""
-    images = as_seen(case, reading.images[:6]).float()
+    images = as_seen(case, sample.images[:6]).float()
     each = [channels(image[None])[0] for image in images]
     stds = [channel.std for channel in each if channel.std]
     if len(stds) < len(each) or max(stds) / min(stds) < 1.05:
@@ -218,12 +211,12 @@ def _evidence(found: list[Channel]) -> str:
 
 
 def _numbers(expected: Expected) -> str:
-    mean, std = expected.preprocessing.mean, expected.preprocessing.std
+    mean, std = expected.mean, expected.std
     return f"mean {tuple(round(m, 3) for m in mean)} and std {tuple(round(s, 3) for s in std)}"
 
 
 def _fix(expected: Expected) -> str:
-    mean, std = expected.preprocessing.mean, expected.preprocessing.std
+    mean, std = expected.mean, expected.std
     return (
         f"normalize = v2.Normalize(mean={[round(m, 4) for m in mean]}, std={[round(s, 4) for s in std]})\n"
         "# once, as the last transform of training and validation"

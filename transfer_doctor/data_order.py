@@ -5,35 +5,41 @@ from __future__ import annotations
 import torch
 
 from transfer_doctor.case import Case
-from transfer_doctor.findings import CannotTell, Symptom, check
+from transfer_doctor.findings import Symptom, check
+from transfer_doctor.loader_sample import LoaderSample
 
-SORTED = 0.9  # share of neighbors with the same label from which an epoch counts as sorted
+SORTED = 0.9  # fraction of neighbors with the same label from which an epoch counts as sorted
 SHUFFLE = "train_loader = DataLoader(train_dataset, batch_size={size}, shuffle=True)"
 
 
-@check("warning", needs=("train_loader",), unless=("sorted-batches",))
+@check("note", needs=("train_loader",))
+def repeats_without_set_epoch(case: Case) -> Symptom | None:
+    """The training loader repeats its order in every epoch, unless `set_epoch` is called."""
+    sample = case.train_loader
+    if len(sample.batch_sizes) < 2 or not sample.repeats or not sample.reshuffled_by_set_epoch:
+        return None
+    keeper = next((f".{name}" for name in ("sampler", "batch_sampler", "dataset") if _counts(sample, name)), "")
+    return Symptom(
+        "The training loader repeats its order in every epoch unless it is told the epoch.",
+        f"Two passes in a row gave the same {len(sample.batch_sizes)} batches; after `set_epoch(1)` they were others.",
+        f"for epoch in range(epochs):\n    train_loader{keeper}.set_epoch(epoch)  # before each pass",
+    )
+
+
+def _counts(sample: LoaderSample, name: str) -> bool:
+    return hasattr(getattr(sample.loader, name, None), "set_epoch")
+
+
+@check("warning", needs=("train_loader",), unless=("sorted-batches", "repeats-without-set-epoch"))
 def not_shuffled(case: Case) -> Symptom | None:
     """Training images come in the same order in every epoch."""
-    reading = case.train_loader
-    first, second = reading.order(0), reading.order(1)
-    if len(reading.batch_sizes) < 2:
+    sample = case.train_loader
+    if len(sample.batch_sizes) < 2 or not sample.repeats:
         return None
-    if first is not None:
-        same = first == second
-    else:
-        again = reading.again(len(reading.batches))
-        if not reading.batches or len(again) != len(reading.batches):
-            raise CannotTell("the training loader gives too few batches to compare two epochs")
-        same = all(
-            a.shape == b.shape and torch.equal(a, b) and torch.equal(x, y)
-            for (a, x), (b, y) in zip(reading.batches, again, strict=True)
-        )
-    if not same:
-        return None
-    size = reading.batch_sizes[0]
+    first, size = sample.order(0), sample.batch_sizes[0]
     return Symptom(
         "The training loader gives the same batches in the same order in every epoch.",
-        f"Two epochs of {len(first or reading.batches)} batches were identical"
+        f"Two epochs of {len(first or sample.batches)} batches were identical"
         + (f" (first images {first[0][:5]})." if first else ", image by image."),
         SHUFFLE.format(size=size),
     )
@@ -42,9 +48,9 @@ def not_shuffled(case: Case) -> Symptom | None:
 @check("error", needs=("train_loader",))
 def sorted_batches(case: Case) -> Symptom | None:
     """Training images come class by class."""
-    reading = case.train_loader
-    batches = reading.epoch_labels
-    if len(batches) < 2 or (not reading.whole and reading.order(0) is None and len(batches) < 4):
+    sample = case.train_loader
+    batches = sample.epoch_labels
+    if len(batches) < 2 or (not sample.whole and sample.order(0) is None and len(batches) < 4):
         return None
     labels = torch.cat(batches)
     classes = len(labels.unique())
@@ -60,7 +66,7 @@ def sorted_batches(case: Case) -> Symptom | None:
         "Training images come sorted by class, so each batch teaches one answer and the next forgets it.",
         f"{ones} of {len(batches)} batches hold a single class, and {same:.0%} of neighbors have the same label (by "
         f"chance: {expected:.0%}).",
-        SHUFFLE.format(size=reading.batch_sizes[0]),
+        SHUFFLE.format(size=sample.batch_sizes[0]),
     )
 
 
@@ -69,13 +75,13 @@ def last_batch_of_one(case: Case) -> Symptom | None:
     """The last batch holds one image, of which BatchNorm cannot take statistics."""
     sizes = case.train_loader.batch_sizes
     whole = case.train_loader.order(0) is not None or case.train_loader.first_pass[2]
-    twin = case.in_training()
-    norms = [layer for layer in case.layers if layer.is_batch_norm and twin.get_submodule(layer.name).training]
+    model_copy = case.in_training()
+    norms = [layer for layer in case.layers if layer.is_batch_norm and model_copy.get_submodule(layer.name).training]
     if not whole or len(sizes) < 2 or sizes[-1] != 1 or not norms:
         return None
     try:
         with torch.no_grad():
-            case.run(twin, case.batch[0][:1])
+            case.run(model_copy, case.batch[0][:1])
         effect, severity = "it gives noisy statistics", None
     except ValueError as error:
         effect, severity = f"the model raises: {error}", "error"

@@ -14,11 +14,10 @@ from transfer_doctor.case import Case
 from transfer_doctor.dataset_fields import indexed
 from transfer_doctor.expected_preprocessing import transform_of
 from transfer_doctor.findings import CannotTell, Symptom, check
-from transfer_doctor.loader_copy import set_epoch
-from transfer_doctor.loader_sample import Reading
+from transfer_doctor.loader_sample import LoaderSample
 
 ITEMS = 6
-MANY = 0.02  # share of validation images from which a shared image is an error, not a slip
+MANY = 0.02  # fraction of validation images from which a shared image is an error, not a slip
 TWO_DATASETS = (
     "train_dataset = Subset(ImageFolder(root, transform=train_transform), train_indices)\n"
     "val_dataset = Subset(ImageFolder(root, transform=val_transform), val_indices)"
@@ -61,7 +60,7 @@ def shared_transform(case: Case) -> Symptom | None:
     )
 
 
-@check("note", needs=("train_loader",))
+@check("note", needs=("train_loader",), unless=("repeats-without-set-epoch",))
 def training_never_changes(case: Case) -> Symptom | None:
     """Training images are the same in every epoch."""
     changed, looked = _changing(case.train_loader)
@@ -90,45 +89,35 @@ def split_overlap(case: Case) -> Symptom | None:
     )
 
 
-def _changing(reading: Reading) -> tuple[int, int]:
+def _changing(sample: LoaderSample) -> tuple[int, int]:
     """How many of a few images differ between two passes, and how many were looked at."""
     try:
-        if reading.order(0) is not None:
-            chosen = torch.linspace(0, len(reading.dataset) - 1, ITEMS).long().unique().tolist()
-            passes = []
-            for epoch in (0, 1):
-                set_epoch(reading.loader, epoch)
-                shift = _epoch_shift(reading)
-                passes.append([reading.item(index + shift) for index in chosen])
+        if sample.order(0) is not None:
+            chosen = torch.linspace(0, len(sample.dataset) - 1, ITEMS).long().unique().tolist()
+            passes = [[sample.item(index + shift) for index in chosen] for shift in sample.epoch_shifts]
             return sum(not _equal(a, b) for a, b in zip(*passes, strict=True)), len(chosen)
-        if not reading.batches:
-            raise CannotTell(f"the {reading.split} loader gives no batch")
-        first = {_digest(image) for image in reading.batches[0][0]}
-        second = {_digest(image) for images, _ in reading.again(len(reading.batches)) for image in images}
+        if not sample.batches:
+            raise CannotTell(f"the {sample.split} loader gives no batch")
+        first = {_digest(image) for image in sample.batches[0][0]}
+        second = {_digest(image) for images, _ in sample.again(len(sample.batches)) for image in images}
         return len(first - second), len(first)
     except CannotTell:
         raise
     except Exception as error:  # the check `loader_raises` reports it
-        raise CannotTell(f"the {reading.split} images cannot be read twice ({error})") from error
-
-
-def _epoch_shift(reading: Reading) -> int:
-    """What a sampler adds to the numbers of an epoch's images: some count on from epoch to epoch."""
-    first = next(iter(reading.loader.batch_sampler))[0]
-    return int(first) // len(reading.dataset) * len(reading.dataset)
+        raise CannotTell(f"the {sample.split} images cannot be read twice ({error})") from error
 
 
 def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.shape == b.shape and torch.equal(a, b)
 
 
-def _random_steps(reading: Reading) -> str:
-    names = [type(step).__name__ for step in transform_of(reading.dataset)]
+def _random_steps(sample: LoaderSample) -> str:
+    names = [type(step).__name__ for step in transform_of(sample.dataset)]
     random = [name for name in names if "Random" in name or "Jitter" in name or "Augment" in name]
     return f" ({', '.join(random)} in its transforms)" if random else ""
 
 
-def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, str]:
+def _shared(case: Case, train: LoaderSample, val: LoaderSample) -> tuple[list[Any], int, str]:
     """Images in both splits, of how many, and how that was found."""
     drawn, scored = _drawn(train), _drawn(val)
     if train.files and val.files:
@@ -142,7 +131,7 @@ def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, s
         return sorted(set(one) & set(two)), len(two), "Both splits hold the same indices of one dataset"
     mine, theirs = _digests(train.dataset), _digests(val.dataset)
     if mine is None or theirs is None:
-        mine, theirs = ([_digest(image) for image in _images(reading)] for reading in (train, val))
+        mine, theirs = ([_digest(image) for image in _images(sample)] for sample in (train, val))
     else:
         mine, theirs = [mine[i] for i in drawn], [theirs[i] for i in scored]
     known = set(mine)
@@ -150,12 +139,12 @@ def _shared(case: Case, train: Reading, val: Reading) -> tuple[list[Any], int, s
     return shared, len(theirs), f"Compared {len(mine)} training images with {len(theirs)}, pixel by pixel"
 
 
-def _drawn(reading: Reading) -> list[int]:
+def _drawn(sample: LoaderSample) -> list[int]:
     """The images of the dataset that the loader's sampler draws from."""
-    if not indexed(reading.dataset):
+    if not indexed(sample.dataset):
         return []
-    indices = getattr(getattr(reading.loader, "sampler", None), "indices", None)
-    return list(range(len(reading.dataset))) if indices is None else [int(i) for i in indices]
+    indices = getattr(getattr(sample.loader, "sampler", None), "indices", None)
+    return list(range(len(sample.dataset))) if indices is None else [int(i) for i in indices]
 
 
 def _by_content(train: list[Path], val: list[Path]) -> dict[Path, bytes]:
@@ -193,8 +182,8 @@ def _digests(dataset: Any) -> list[bytes] | None:
     return None
 
 
-def _images(reading: Reading) -> Iterable[torch.Tensor]:
-    return (image for images, _ in reading.batches for image in images)
+def _images(sample: LoaderSample) -> Iterable[torch.Tensor]:
+    return (image for images, _ in sample.batches for image in images)
 
 
 def _digest(image: torch.Tensor) -> bytes:

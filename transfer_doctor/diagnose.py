@@ -10,23 +10,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from helpers.errors import HelpersError
 from transfer_doctor.case import Case
 from transfer_doctor.catalogue import CHECKS
 from transfer_doctor.findings import CannotTell, Check, Finding, Symptom
-from transfer_doctor.isolation import untouched
-from transfer_doctor.loader_copy import rehearsal
-from transfer_doctor.loader_sample import Reading
+from transfer_doctor.isolation import isolation
+from transfer_doctor.loader_copy import loader_copy
+from transfer_doctor.loader_sample import LoaderSample
 from transfer_doctor.report import Diagnosis
 
-READING_SECONDS = 2.0
+SAMPLE_SECONDS = 2.0
 GUARD_SECONDS = 0.2
 LEFT_TO_FIT = {  # which ends such a run by itself, and then knows more
     "rate-too-high",  # trial steps cost too much; it stops at a loss that is not finite, and names the rate
     "images-not-finite",  # and names the image
 }
 ON_PURPOSE = {"weights-look-random"}  # who starts a run from random weights has asked for them
-OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
 
 
 def diagnose(
@@ -44,7 +42,7 @@ def diagnose(
     """Look for the common mistakes of transfer learning in the objects of a training script.
 
     Nothing is trained and nothing is changed: parameters, buffers, modes, gradients, optimizer state, random states
-    and the loaders' next epoch are afterwards as before. Whatever is not shown is not checked, and said so.
+    and the loaders' next epoch are afterwards as before. Whatever is not given is not checked, and said so.
 
     Args:
         model: any classifier; compiled and DistributedDataParallel-wrapped ones too.
@@ -56,19 +54,20 @@ def diagnose(
         weights: what was to be loaded: a torchvision enum, a timm name, a state dict or a file. `False` says that the
             network starts from scratch on purpose.
         classes: class names, in the order of their numbers.
-        preprocessing: how the weights expect images (`helpers.Preprocessing`), where neither weights nor model tell it.
+        preprocessing: how the weights expect images, where neither weights nor model tell it: any object with `mean`,
+            `std` and `image_size`.
 
     Returns:
         The findings, the most severe first.
     """
-    shown = {
+    others = {
         "scheduler": scheduler,
         "criterion": criterion,
         "weights": weights,
         "classes": classes,
         "preprocessing": preprocessing,
     }
-    return examine(CHECKS.values(), model, optimizer, (train_loader, val_loader), shown, READING_SECONDS)
+    return examine(CHECKS.values(), model, optimizer, (train_loader, val_loader), others, SAMPLE_SECONDS)
 
 
 def guard(
@@ -88,22 +87,19 @@ def guard(
     batches are read of loaders that take their time. Random weights are let pass, as they may be meant.
 
     Raises:
-        HelpersError: with verdict, evidence and fix of each error.
+        DiagnosisError: with verdict, evidence and fix of each error.
     """
     serious = [check for check in CHECKS.values() if check.severity == "error" and check.code not in LEFT_TO_FIT]
-    shown = {
+    others = {
         "scheduler": scheduler,
         "criterion": criterion,
         "weights": weights,
         "classes": classes,
         "preprocessing": preprocessing,
     }
-    found = examine(serious, model, optimizer, (train_loader, val_loader), shown, GUARD_SECONDS)
+    found = examine(serious, model, optimizer, (train_loader, val_loader), others, GUARD_SECONDS)
     certain = [finding for finding in found if finding.code not in ON_PURPOSE]
-    try:
-        Diagnosis(certain, found.not_checked, found.seconds).raise_on("error")
-    except HelpersError as refusal:
-        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None
+    Diagnosis(certain, found.not_checked, found.seconds).raise_on("error")
 
 
 def examine(
@@ -111,7 +107,7 @@ def examine(
     model: nn.Module | None,
     optimizer: Any,
     loaders: tuple[Iterable | None, Iterable | None],
-    shown: dict[str, Any],
+    others: dict[str, Any],
     seconds: float,
 ) -> Diagnosis:
     """Do some checks on some objects; `diagnose` and `guard` say what the objects are.
@@ -121,15 +117,15 @@ def examine(
         model: the network.
         optimizer: its optimizer.
         loaders: for training and for validation.
-        shown: the remaining arguments of `diagnose` by name.
+        others: the remaining arguments of `diagnose` by name.
         seconds: how long reading each loader may take.
     """
     start = time.perf_counter()
     not_checked: dict[str, str] = {}
-    with untouched(model), ExitStack() as stack, torch.enable_grad():
+    with isolation(model), ExitStack() as stack, torch.enable_grad():
         torch.manual_seed(0)
-        readings, unread = _readings(stack, loaders, seconds)
-        case = Case(model, optimizer, *readings, loaders=loaders, **shown)
+        samples, unread = _samples(stack, loaders, seconds)
+        case = Case(model, optimizer, *samples, loaders=loaders, **others)
         present = _present(case)
         found: list[Finding] = []
         for check in checks:
@@ -149,19 +145,19 @@ def examine(
     return Diagnosis(kept, not_checked, time.perf_counter() - start)
 
 
-def _readings(
+def _samples(
     stack: ExitStack, loaders: tuple[Iterable | None, ...], seconds: float
-) -> tuple[list[Reading | None], str]:
-    readings: list[Reading | None] = []
+) -> tuple[list[LoaderSample | None], str]:
+    samples: list[LoaderSample | None] = []
     unread = ""
     for loader, split in zip(loaders, ("training", "validation"), strict=True):
         try:
-            copy = None if loader is None else stack.enter_context(rehearsal(loader))
-            readings.append(None if copy is None else Reading(copy, split, seconds))
+            copy = None if loader is None else stack.enter_context(loader_copy(loader))
+            samples.append(None if copy is None else LoaderSample(copy, split, seconds))
         except TypeError as error:
-            readings.append(None)
+            samples.append(None)
             unread = f"the {split} loader cannot be read: {error}"
-    return readings, unread
+    return samples, unread
 
 
 def _present(case: Case) -> set[str]:
@@ -171,7 +167,7 @@ def _present(case: Case) -> set[str]:
         present.discard("optimizer")  # a list of several, for instance
     if case.weights is not None and case.weights is not False:
         present.add("weights")
-    return present | ({"loader"} if case.readings else set())
+    return present | ({"loader"} if case.samples else set())
 
 
 def _spoken(needs: list[str]) -> list[str]:

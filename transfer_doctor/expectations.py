@@ -24,7 +24,7 @@ def expected_classes(case: Case) -> tuple[int, str]:
     names = case.class_names
     if names:
         return len(names), f"the dataset has {len(names)} classes"
-    known = [reading.labels for reading in case.readings if reading.whole and reading.labels is not None]
+    known = [sample.labels for sample in case.samples if sample.whole and sample.labels is not None]
     if not known:
         raise CannotTell("the number of classes is unknown; pass `classes`")
     labels = torch.cat(known)
@@ -37,7 +37,7 @@ def loss_kind(case: Case) -> str | None:
     Returns:
         `"logits"` where adding a constant to all scores changes nothing (cross-entropy, focal loss ...),
         `"log-probabilities"` where it lowers the loss by that constant (`NLLLoss`), `"probability"` and
-        `"binary-logits"` for the binary losses, `"other"`, or None where no loss was shown.
+        `"binary-logits"` for the binary losses, `"other"`, or None where no loss was given.
     """
     if case.criterion is None:
         return None

@@ -30,7 +30,7 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake found in the objects that were shown.
+    """One mistake found in the objects that were given.
 
     Attributes:
         code: stable name of the kind of mistake, for example `head-wrong-size`.
@@ -50,13 +50,17 @@ class Finding:
     page: str
 
 
+class DiagnosisError(Exception):
+    """Raised to stop a run in which something is wrong, with verdict, evidence and fix of each finding."""
+
+
 class CannotTell(Exception):
     """Raised by a check that lacks what it would need; the reason appears under `Diagnosis.not_checked`."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A registered check: its function, how severe its finding is, and what has to be shown for it."""
+    """A registered check: its function, how severe its finding is, and what has to be given for it."""
 
     code: str
     title: str

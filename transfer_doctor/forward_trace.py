@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Trace:
+class ForwardTrace:
     """What one forward and backward pass in training mode showed.
 
     Attributes:
@@ -68,7 +68,7 @@ class Trace:
         return list(dict.fromkeys(self.calls))
 
     @classmethod
-    def of(cls, model: nn.Module, *inputs: torch.Tensor) -> Trace:
+    def of(cls, model: nn.Module, *inputs: torch.Tensor) -> ForwardTrace:
         """Run `model` (a copy: it is changed) on its inputs, usually images (B, C, H, W)."""
         calls: list[str] = []
         running: list[str] = []

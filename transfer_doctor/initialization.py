@@ -13,7 +13,7 @@ ENOUGH = 2000  # weights; below this a layer's distribution tells too little
 KURTOSIS = {"uniform": 1.8, "normal": 3.0, "normal cut at two sigma": 2.37}
 
 
-def looks_fresh(weight: torch.Tensor) -> bool | None:
+def looks_untrained(weight: torch.Tensor) -> bool | None:
     """Whether weights (out, in, ...) are as an initializer leaves them; None where they are too few to tell.
 
     An initializer draws every weight independently from one uniform or normal distribution around zero. Training
@@ -63,16 +63,16 @@ def _largest_singular_value(weight: torch.Tensor) -> float:
     return float((weight @ vector).norm())
 
 
-def untouched_batch_norm(layer: Layer) -> bool:
+def has_initial_statistics(layer: Layer) -> bool:
     """Whether a BatchNorm layer still has the statistics that it was made with: mean 0, variance 1, no batch seen."""
     module = layer.module
     if module.running_mean is None:
         return False
-    fresh_mean = not bool(module.running_mean.any())
-    fresh_variance = bool((module.running_var == 1).all())
-    return fresh_mean and fresh_variance
+    initial_mean = not bool(module.running_mean.any())
+    initial_variance = bool((module.running_var == 1).all())
+    return initial_mean and initial_variance
 
 
 def has_statistics(layer: Layer | None) -> bool:
     """Whether a layer is a BatchNorm that has seen images."""
-    return layer is not None and layer.is_batch_norm and not untouched_batch_norm(layer)
+    return layer is not None and layer.is_batch_norm and not has_initial_statistics(layer)

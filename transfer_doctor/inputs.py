@@ -1,4 +1,4 @@
-"""What was shown to the doctor, unwrapped, and how to use it without touching it."""
+"""What was given to the doctor, unwrapped, and how to use it without touching it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch.utils.data import Subset
 
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.forward_trace import main_output
-from transfer_doctor.isolation import specimen, unwrap
-from transfer_doctor.loader_sample import Reading
+from transfer_doctor.isolation import copies, unwrap
+from transfer_doctor.loader_sample import LoaderSample
 
 TRIAL_IMAGES = 16
 
 
 @dataclass
-class Shown:
+class Inputs:
     """The objects given to `diagnose`.
 
-    The learner's own model and optimizer are only looked at; whatever runs, runs on a `specimen`.
+    The learner's own model and optimizer are only looked at; whatever runs, runs on `copies`.
     """
 
     model: nn.Module | None = None
     optimizer: Any = None
-    train_loader: Reading | None = None
-    val_loader: Reading | None = None
+    train_loader: LoaderSample | None = None
+    val_loader: LoaderSample | None = None
     scheduler: Any = None
     criterion: Callable | None = None
     weights: Any = None
@@ -50,16 +50,16 @@ class Shown:
             self.classes = [by_number[str(number)] for number in range(len(self.classes))]
 
     @property
-    def readings(self) -> list[Reading]:
-        """The loaders that were shown."""
-        return [reading for reading in (self.train_loader, self.val_loader) if reading is not None]
+    def samples(self) -> list[LoaderSample]:
+        """The loaders that were given."""
+        return [sample for sample in (self.train_loader, self.val_loader) if sample is not None]
 
     @property
-    def reading(self) -> Reading:
+    def sample(self) -> LoaderSample:
         """A loader to try the model on: the training one, else the one for validation."""
-        if not self.readings:
-            raise CannotTell("no loader was shown")
-        return self.readings[0]
+        if not self.samples:
+            raise CannotTell("no loader was given")
+        return self.samples[0]
 
     @property
     def shared_datasets(self) -> tuple[Any, Any]:
@@ -83,7 +83,7 @@ class Shown:
         """Class names as given, else as the training (or validation) dataset has them."""
         if self.classes is not None:
             return [str(name) for name in self.classes]
-        return next((reading.class_names for reading in self.readings if reading.class_names), None)
+        return next((sample.class_names for sample in self.samples if sample.class_names), None)
 
     @property
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,25 +92,25 @@ class Shown:
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        images, labels = self.whole_reading
+        images, labels = self.images_and_labels
         return images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES]
 
     @property
     def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """As many other images, with their labels; fewer or none where the loader gave no more."""
-        images, labels = self.whole_reading
+        images, labels = self.images_and_labels
         return images[TRIAL_IMAGES : 2 * TRIAL_IMAGES], labels[TRIAL_IMAGES : 2 * TRIAL_IMAGES]
 
     @cached_property
-    def whole_reading(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def images_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All images that were read and are shaped like the first, with their labels.
 
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        batches = self.reading.batches
+        batches = self.sample.batches
         if not batches:
-            raise CannotTell(f"the {self.reading.split} loader gave no batch")
+            raise CannotTell(f"the {self.sample.split} loader gave no batch")
         alike = [
             (x, y)
             for x, y in batches
@@ -119,14 +119,14 @@ class Shown:
         images, labels = (torch.cat(parts) for parts in zip(*alike, strict=True))
         return self.for_model(images), labels.to(self.device)
 
-    def specimen(self) -> tuple[nn.Module, Any]:
-        """A fresh copy of model and optimizer to experiment on.
+    def copies(self) -> tuple[nn.Module, Any]:
+        """New copies of model and optimizer to experiment on.
 
         Raises:
             CannotTell: if the model or its optimizer cannot be copied.
         """
         try:
-            return specimen(self.model, self.optimizer)
+            return copies(self.model, self.optimizer)
         except Exception as error:  # modules may refuse to be copied in any way they like
             raise CannotTell(f"the model cannot be copied ({type(error).__name__}: {error})") from error
 
@@ -135,11 +135,11 @@ class Shown:
 
         Of a model that is in train mode, parts in eval mode are there on purpose; else `train()` is to be called.
         """
-        twin = self.specimen()[0]
-        return twin if twin.training else twin.train()
+        model_copy = self.copies()[0]
+        return model_copy if model_copy.training else model_copy.train()
 
     @cached_property
-    def inputs(self) -> int:
+    def arguments(self) -> int:
         """How many arguments `forward` cannot do without: two of a siamese network."""
         try:
             parameters = inspect.signature(self.model.forward).parameters.values()
@@ -150,7 +150,7 @@ class Shown:
 
     def run(self, model: nn.Module, images: torch.Tensor) -> Any:
         """Whatever a copy of the model returns for images."""
-        return model(*[images] * self.inputs)
+        return model(*[images] * self.arguments)
 
     def scores(self, answer: Any) -> torch.Tensor:
         """The scores among what the model returned."""

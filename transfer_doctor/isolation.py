@@ -15,7 +15,7 @@ from torch import nn
 
 # Hooks of these libraries are part of how a module computes (weight norm, offloading); any other hook is the
 # learner's own and must not hear of the doctor's forward passes.
-LIBRARIES = {"torch", "torchvision", "timm", "transformers", "accelerate", "peft", "helpers"}
+LIBRARIES = {"torch", "torchvision", "timm", "transformers", "accelerate", "peft"}
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 WRAPPERS = ("_orig_mod", "module")  # torch.compile; DistributedDataParallel and DataParallel
 
@@ -33,7 +33,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def untouched(model: nn.Module | None) -> Iterator[None]:
+def isolation(model: nn.Module | None) -> Iterator[None]:
     """Put random states, modules' modes, buffers and gradients back at the end, whatever happened in between.
 
     The checks work on copies; this catches what reaches the original all the same, such as a patched `train`
@@ -84,7 +84,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
 
 
-def specimen(model: nn.Module, optimizer: Any = None) -> tuple[nn.Module, Any]:
+def copies(model: nn.Module, optimizer: Any = None) -> tuple[nn.Module, Any]:
     """Copies of a model and of the optimizer that holds its parameters, free of the learner's own hooks.
 
     Gradients are copied too, since an optimizer acts on what is left over in them.
@@ -94,18 +94,18 @@ def specimen(model: nn.Module, optimizer: Any = None) -> tuple[nn.Module, Any]:
         for value in [*vars(module).values(), *module._buffers.values()]:
             if isinstance(value, torch.Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    twin, twin_optimizer = copy.deepcopy((model, optimizer), memo)
-    for mine, theirs in zip(twin.parameters(), model.parameters(), strict=True):
+    model_copy, optimizer_copy = copy.deepcopy((model, optimizer), memo)
+    for mine, theirs in zip(model_copy.parameters(), model.parameters(), strict=True):
         mine.grad = None if theirs.grad is None else theirs.grad.detach().clone()
-    for module in twin.modules():
+    for module in model_copy.modules():
         module._compiled_call_impl = None
         for hooks in (getattr(module, name) for name in HOOKS):
             for key in [key for key, hook in hooks.items() if _package(hook) not in LIBRARIES]:
                 del hooks[key]
-    if twin_optimizer is not None:
-        twin_optimizer._optimizer_step_pre_hooks.clear()
-        twin_optimizer._optimizer_step_post_hooks.clear()
-    return twin, twin_optimizer
+    if optimizer_copy is not None:
+        optimizer_copy._optimizer_step_pre_hooks.clear()
+        optimizer_copy._optimizer_step_post_hooks.clear()
+    return model_copy, optimizer_copy
 
 
 def _package(hook: Any) -> str:

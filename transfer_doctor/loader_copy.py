@@ -19,7 +19,7 @@ DEPTH = 6
 
 
 @contextmanager
-def rehearsal(loader: Iterable) -> Iterator[Iterable]:
+def loader_copy(loader: Iterable) -> Iterator[Iterable]:
     """A loader that gives what `loader` would give next, while `loader` itself stays where it is.
 
     Worker processes are not started: the copy reads in this process. Where the loader cannot be copied (open
@@ -30,7 +30,7 @@ def rehearsal(loader: Iterable) -> Iterator[Iterable]:
     """
     parts = _reachable(loader)
     try:
-        twin = copy.deepcopy(loader, _shared(parts))
+        copied = copy.deepcopy(loader, _shared(parts))
     except Exception as error:  # any object may fail to copy in its own way
         if hasattr(loader, "__next__"):
             raise TypeError("it is a one-shot iterator, and reading it would use it up") from error
@@ -41,7 +41,7 @@ def rehearsal(loader: Iterable) -> Iterator[Iterable]:
             for part, state in zip(parts, before, strict=True):
                 _restore(part, state)
     else:
-        yield _in_this_process(twin)
+        yield _in_this_process(copied)
 
 
 def set_epoch(loader: Iterable, epoch: int) -> None:

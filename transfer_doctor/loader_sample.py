@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from transfer_doctor.dataset_fields import files_of, indexed, inner_datasets, stored_labels
+from transfer_doctor.findings import CannotTell
 from transfer_doctor.loader_copy import set_epoch
 
 IMAGE_KEYS = ("pixel_values", "images", "image", "img", "imgs", "inputs", "input", "data", "x")
@@ -20,11 +21,11 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 IMAGES_KEPT = 192  # whole batches are kept until there are this many images
 
 
-class Reading:
+class LoaderSample:
     """One loader, read through a copy of it, each thing once and only when a check asks for it.
 
     Args:
-        loader: a copy that may be read (see `rehearsal`), yielding `(images, labels)` or a dictionary of them.
+        loader: a copy that may be read (see `loader_copy`), yielding `(images, labels)` or a dictionary of them.
         split: `"training"` or `"validation"`, for messages.
         seconds: how long reading may take; labels of further batches are read as long as there is time.
     """
@@ -41,7 +42,6 @@ class Reading:
         batches: list = []
         labels: list = []
         kept, whole, raised = 0, False, None
-        set_epoch(self.loader, 0)
         until = time.perf_counter() + self.seconds
         try:
             for batch in self.loader:
@@ -111,18 +111,45 @@ class Reading:
         return self._indices(self.first_pass[1])
 
     def order(self, epoch: int) -> list[list[int]] | None:
-        """The image indices of each batch of an epoch, or None where the loader does not tell."""
-        return self._orders[epoch] if self._orders else None
+        """The image indices of each batch in the first (0) or second (1) pass, or None where the loader hides them."""
+        if self._passes is None:
+            return None
+        return [[number % len(self.dataset) for number in batch] for batch in self._passes[epoch]]
 
     @cached_property
-    def _orders(self) -> list[list[list[int]]] | None:
+    def _passes(self) -> list[list[list[int]]] | None:
+        """What the sampler gives in two passes, without being told the epoch, as in a plain loop."""
         if not indexed(self.dataset) or self.loader.batch_sampler is None:
             return None
-        orders = []
-        for epoch in (0, 1):
-            set_epoch(self.loader, epoch)
-            orders.append([[int(i) % len(self.dataset) for i in batch] for batch in self.loader.batch_sampler])
-        return orders
+        return [[[int(number) for number in batch] for batch in self.loader.batch_sampler] for _ in range(2)]
+
+    @property
+    def epoch_shifts(self) -> list[int]:
+        """What the sampler adds to the indices of each pass: some number images on from epoch to epoch."""
+        size = len(self.dataset)
+        return [batches[0][0] // size * size if batches else 0 for batches in self._passes]
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether a second pass, without being told the epoch, gives the same batches in the same order.
+
+        Raises:
+            CannotTell: if there are too few batches to compare.
+        """
+        if self._passes is not None and (self._passes[0] != self._passes[1] or _is_plain(self.loader)):
+            return self._passes[0] == self._passes[1]
+        again = self.again(len(self.batches))
+        if not self.batches or len(again) != len(self.batches):
+            raise CannotTell(f"the {self.split} loader gives too few batches to compare two epochs")
+        return _same(self.batches, again)
+
+    @cached_property
+    def reshuffled_by_set_epoch(self) -> bool:
+        """Whether a pass after `set_epoch` is another one (this is asked last: the copy stays in that epoch)."""
+        set_epoch(self.loader, 1)
+        if self._passes is not None and _is_plain(self.loader):
+            return [[int(number) for number in batch] for batch in self.loader.batch_sampler] != self._passes[0]
+        return not _same(self.batches, self.again(len(self.batches)))
 
     @cached_property
     def epoch_labels(self) -> list[torch.Tensor]:
@@ -174,8 +201,7 @@ class Reading:
         return unpack(self.dataset[index])[0]
 
     def again(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The first batches of another epoch."""
-        set_epoch(self.loader, 1)
+        """The first batches of another pass."""
         return [unpack(batch) for batch in islice(self.loader, count)]
 
     def _indices(self, labels: list[torch.Tensor]) -> torch.Tensor | None:
@@ -202,6 +228,18 @@ def unpack(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
     if not hasattr(images, "__array__"):
         raise TypeError(f"the images of a batch are a {type(images).__name__}, not a tensor")
     return torch.as_tensor(images), torch.as_tensor(labels)
+
+
+def _is_plain(loader: Iterable) -> bool:
+    """Whether passes over the loader and over its sampler are the same thing; accelerate's loaders do more."""
+    return type(loader).__iter__ is DataLoader.__iter__
+
+
+def _same(first: list[tuple[torch.Tensor, torch.Tensor]], second: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
+    return all(
+        a.shape == b.shape and torch.equal(a, b) and torch.equal(x, y)
+        for (a, x), (b, y) in zip(first, second, strict=True)
+    )
 
 
 def _labels_anew(outer: Any, inner: Any) -> bool:

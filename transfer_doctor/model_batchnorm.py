@@ -8,29 +8,29 @@ from torch import nn
 from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
-from transfer_doctor.initialization import untouched_batch_norm
+from transfer_doctor.initialization import has_initial_statistics
 
-HARMFUL = 0.5  # movement of the features, as a share of how far apart the images' features are
+HARMFUL = 0.5  # movement of the features, as a fraction of how far apart the images' features are
 BATCHES = 3
 
 
 @check("note", needs=("model", "train_loader"), unless=("module-raises", "weights-look-random", "nothing-trainable"))
 def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
     """Frozen BatchNorm layers keep updating their statistics."""
-    twin = case.in_training()
-    drifting = [layer for layer in case.layers if _drifts(layer, twin.get_submodule(layer.name))]
+    model_copy = case.in_training()
+    drifting = [layer for layer in case.layers if _drifts(layer, model_copy.get_submodule(layer.name))]
     if not drifting:
         return None
-    moved, spread = _movement(case, twin, drifting)
-    share = moved / spread if spread > 0 else float("inf")
+    moved, spread = _movement(case, model_copy, drifting)
+    fraction = moved / spread if spread > 0 else float("inf")
     batches = case.train_loader.length or len(case.train_loader.batches)
-    harmful = share > HARMFUL
-    judged = "much: the head learns on shifting ground" if harmful else "little here"
+    harmful = fraction > HARMFUL
+    judgment = "much: the head learns on shifting ground" if harmful else "little here"
     return Symptom(
         f"{len(drifting)} frozen BatchNorm layers would go on changing: requires_grad=False does not stop their "
         "statistics.",
         f"After one pass of {batches} batches in train mode the features in front of {in_python(case.head.name)} have "
-        f"moved by {share:.0%} of the distance between images ({judged}); the layers are {case.softly(drifting)}.",
+        f"moved by {fraction:.0%} of the distance between images ({judgment}); the layers are {case.listed(drifting)}.",
         "def keep_frozen_batchnorm(model):  # after each model.train()\n"
         "    for module in model.modules():\n"
         "        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.weight.requires_grad:\n"
@@ -39,33 +39,33 @@ def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
     )
 
 
-def _drifts(layer: Layer, twin: nn.Module) -> bool:
-    if not layer.is_batch_norm or not layer.frozen or not twin.training or untouched_batch_norm(layer):
+def _drifts(layer: Layer, model_copy: nn.Module) -> bool:
+    if not layer.is_batch_norm or not layer.frozen or not model_copy.training or has_initial_statistics(layer):
         return False
     return layer.module.track_running_stats and layer.module.running_mean is not None and layer.module.momentum != 0
 
 
-def _movement(case: Case, twin: nn.Module, drifting: list[Layer]) -> tuple[float, float]:
+def _movement(case: Case, model_copy: nn.Module, drifting: list[Layer]) -> tuple[float, float]:
     """How far the features move during one epoch of training, and how far apart images are (root mean square)."""
     few = case.affordable
     sample = case.batch[0][:few]
-    modes = {name: module.training for name, module in twin.named_modules()}
-    before = _features(case, twin, sample)
+    modes = {name: module.training for name, module in model_copy.named_modules()}
+    before = _features(case, model_copy, sample)
     loader = case.train_loader
     batches = [case.for_model(images[: 2 * few]) for images, _ in loader.batches if len(images) > 1][:BATCHES]
     if not batches:
         raise CannotTell("the training loader gave no batch of two or more images")
     for name, training in modes.items():
-        twin.get_submodule(name).training = training
+        model_copy.get_submodule(name).training = training
     epoch = max(loader.length or len(batches), len(batches))
     for layer in drifting:  # a few batches stand for a whole epoch of them
-        module = twin.get_submodule(layer.name)
+        module = model_copy.get_submodule(layer.name)
         if module.momentum is not None:
             module.momentum = 1 - (1 - module.momentum) ** (epoch / len(batches))
     with torch.no_grad():
         for images in batches:
-            case.run(twin, images)
-    after = _features(case, twin, sample)
+            case.run(model_copy, images)
+    after = _features(case, model_copy, sample)
     moved = float((after - before).square().sum(1).mean().sqrt())
     return moved, float((before - before.mean(0)).square().sum(1).mean().sqrt()) * 2**0.5
 

@@ -11,7 +11,7 @@ from torch import nn
 from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
-from transfer_doctor.initialization import looks_fresh
+from transfer_doctor.initialization import looks_untrained
 
 KERAS = {"trainable"}
 REAL = {"requires_grad"}
@@ -25,17 +25,18 @@ def nothing_trainable(case: Case) -> Symptom | None:
     if not parameters or any(p.requires_grad for p in parameters):
         return None
     if case.optimizer is None and case.train_loader is None:
-        raise CannotTell("no optimizer and no training loader were shown, so the model may be for evaluation")
+        raise CannotTell("no optimizer and no training loader were given, so the model may be for evaluation")
     return Symptom(
         "Nothing can learn: every parameter is frozen, the head too.",
-        f"requires_grad is False for all {len(parameters)} parameters; replace the head after freezing, or thaw it.",
+        f"requires_grad is False for all {len(parameters)} parameters; replace the head after freezing, or "
+        "unfreeze it.",
         f"for parameter in {in_python(case.head.name)}.parameters():\n    parameter.requires_grad = True",
     )
 
 
 @check("warning", needs=("model",))
 def ignored_attribute(case: Case) -> Iterator[Symptom]:
-    """An attribute that PyTorch ignores was meant to freeze or thaw something."""
+    """An attribute that PyTorch ignores was meant to freeze or unfreeze something."""
     for (attribute, value), names in _ignored_on_modules(case.model):
         wrong = [name for name in names if _contradicts(case.model.get_submodule(name), value)]
         if wrong:
@@ -55,13 +56,13 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
             f"The groups have {real}.",
             f"for group in optimizer.param_groups:\n    group['lr'] = {value}",
         )
-    misspelt = [
+    misspelled = [
         (name, attribute, value)
         for name, p in case.model.named_parameters()
         for attribute, value in vars(p).items()
         if isinstance(value, bool) and value != p.requires_grad and (attribute in KERAS or _meant(attribute))
     ]
-    for attribute, group in groupby(misspelt, key=lambda entry: entry[1]):
+    for attribute, group in groupby(misspelled, key=lambda entry: entry[1]):
         entries = list(group)
         yield Symptom(
             f"parameter.{attribute} = {entries[0][2]} does nothing: the attribute is called requires_grad.",
@@ -88,12 +89,12 @@ def freezing_wrong_layers(case: Case) -> Symptom | None:
     # the very first layer, unless it is new (for images with other channels).
     small = sum(layer.weight.numel() for layer in early) < 0.02 * sum(layer.weight.numel() for layer in frozen)
     stem = position[early[0].name] == 0
-    if not (stem and looks_fresh(early[0].weight) is False) and (small or (len(early) < 2 and not stem)):
+    if not (stem and looks_untrained(early[0].weight) is False) and (small or (len(early) < 2 and not stem)):
         return None
     return Symptom(
         f"{in_python(early[0].name)} learns while {in_python(late[-1].name)}, nearer to the head, is frozen.",
-        f"From stem to head: {len(early)} pretrained layers learn ({case.softly(early)}) before {len(late)} frozen "
-        f"ones ({case.softly(late)}). The first layers are the most general; they are the ones to freeze.",
+        f"From stem to head: {len(early)} pretrained layers learn ({case.listed(early)}) before {len(late)} frozen "
+        f"ones ({case.listed(late)}). The first layers are the most general; they are the ones to freeze.",
         f"model.requires_grad_(False)\nfor parameter in {in_python(late[0].name)}.parameters():  # and on\n"
         "    parameter.requires_grad = True",
     )

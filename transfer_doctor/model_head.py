@@ -10,7 +10,7 @@ from transfer_doctor.case import Case, in_python
 from transfer_doctor.expectations import PRETRAINING_CLASSES, expected_classes, loss_kind, new_layer
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
-from transfer_doctor.initialization import looks_fresh
+from transfer_doctor.initialization import looks_untrained
 
 SIZES = {  # attribute -> the axis of the weight that it describes
     nn.Linear: {"out_features": 0, "in_features": 1},
@@ -26,7 +26,7 @@ def head_wrong_size(case: Case) -> Symptom | None:
     """The head has another number of outputs than the task has classes."""
     classes, source = expected_classes(case)
     outputs = case.outputs.shape[-1]
-    if outputs == classes or _binary(case, outputs, classes) or case.reading.labels is None:
+    if outputs == classes or _binary(case, outputs, classes) or case.sample.labels is None:
         return None
     from_labels = case.classes is None and not case.class_names
     if from_labels and outputs not in PRETRAINING_CLASSES and outputs > classes:
@@ -73,9 +73,9 @@ def head_edited_in_place(case: Case) -> Iterator[Symptom]:
 @check("error", needs=("model", "loader"))
 def head_not_reached(case: Case) -> Iterator[Symptom]:
     """A layer with the task's number of outputs is part of the model, but `forward` never uses it."""
-    if case.trace.error is not None:
+    if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
-    idle = set(case.trace.unreached)
+    idle = set(case.forward_trace.unreached)
     layers = [layer for layer in case.layers if set(layer.parameters) <= idle]
     try:
         classes = expected_classes(case)[0]
@@ -97,10 +97,10 @@ def head_not_reached(case: Case) -> Iterator[Symptom]:
 @check("note", needs=("model", "loader"), unless=("head-not-reached", "module-raises"))
 def parameters_unused(case: Case) -> Symptom | None:
     """Parameters that learn, but on which the outputs do not depend."""
-    if case.trace.error is not None:
+    if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     trainable = {name for name, p in case.model.named_parameters() if p.requires_grad}
-    idle = [name for name in case.trace.unreached if name in trainable]
+    idle = [name for name in case.forward_trace.unreached if name in trainable]
     if not idle:
         return None
     return Symptom(
@@ -119,13 +119,13 @@ def head_frozen(case: Case) -> Symptom | None:
     others = [layer for layer in case.layers if not layer.frozen and layer is not head]
     if not head.frozen or not others:
         return None
-    fresh = looks_fresh(head.weight)
-    if fresh is False and head.weight.shape[0] in PRETRAINING_CLASSES:
+    untrained = looks_untrained(head.weight)
+    if untrained is False and head.weight.shape[0] in PRETRAINING_CLASSES:
         return None  # a pretrained head on its own classes may well be kept
-    state = " and freshly initialized" if fresh else ""
+    state = " and freshly initialized" if untrained else ""
     return Symptom(
         f"The head {in_python(head.name)} is frozen{state}, so its answers stay at chance or where they were.",
-        f"requires_grad is False for {', '.join(head.parameters)}; what learns is {case.softly(others)}.",
+        f"requires_grad is False for {', '.join(head.parameters)}; what learns is {case.listed(others)}.",
         f"for parameter in {in_python(head.name)}.parameters():\n    parameter.requires_grad = True",
     )
 

@@ -14,7 +14,7 @@ DROPOUT = nn.modules.dropout._DropoutNd
 def eval_mode_for_training(case: Case) -> Symptom | None:
     """The model is in eval mode, though layers that behave differently in training are to learn."""
     if case.optimizer is None:
-        raise CannotTell("no optimizer was shown, so the model may be for evaluation")
+        raise CannotTell("no optimizer was given, so the model may be for evaluation")
     if case.model.training:
         return None
     learning = [layer for layer in case.layers if layer.is_batch_norm and not layer.frozen]
@@ -23,7 +23,7 @@ def eval_mode_for_training(case: Case) -> Symptom | None:
     if learning:
         return Symptom(
             f"The model is in eval mode, and {len(learning)} BatchNorm layers are to learn.",
-            f"model.training is False; {case.softly(learning)} would use the pretrained statistics; dropout is off.",
+            f"model.training is False; {case.listed(learning)} would use the pretrained statistics; dropout is off.",
             fix,
         )
     if dropout:
@@ -40,7 +40,7 @@ def eval_mode_for_training(case: Case) -> Symptom | None:
 def train_mode_for_evaluation(case: Case) -> Symptom | None:
     """The model is in train mode where it is to be evaluated."""
     if case.optimizer is not None or case.train_loader is not None:
-        raise CannotTell("an optimizer or training loader was shown, so the model is about to be trained")
+        raise CannotTell("an optimizer or training loader was given, so the model is about to be trained")
     active = [
         (name, module)
         for name, module in case.model.named_modules()
@@ -60,17 +60,17 @@ def train_mode_for_evaluation(case: Case) -> Symptom | None:
 @check("note", needs=("model", "loader"), unless=("nothing-trainable",))
 def dropout_in_frozen_part(case: Case) -> Symptom | None:
     """Dropout is active between frozen layers, so the frozen features are noisy in training."""
-    if case.trace.error is not None:
+    if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
-    twin = case.in_training()
-    modes = {name: module.training for name, module in twin.named_modules()}
+    model_copy = case.in_training()
+    modes = {name: module.training for name, module in model_copy.named_modules()}
     modules = dict(case.model.named_modules())
     frozen = {layer.name for layer in case.layers if layer.frozen}
-    last_frozen = max((i for i, name in enumerate(case.trace.calls) if name in frozen), default=-1)
-    first_learning = next((i for i, name in enumerate(case.trace.calls) if _learns(modules[name])), 0)
+    last_frozen = max((i for i, name in enumerate(case.forward_trace.calls) if name in frozen), default=-1)
+    first_learning = next((i for i, name in enumerate(case.forward_trace.calls) if _learns(modules[name])), 0)
     inside = [
         name
-        for i, name in enumerate(case.trace.calls)
+        for i, name in enumerate(case.forward_trace.calls)
         if first_learning > last_frozen > i and _drops(modules[name]) and modes[name]
     ]
     if not inside:
@@ -78,8 +78,8 @@ def dropout_in_frozen_part(case: Case) -> Symptom | None:
     return Symptom(
         f"{in_python(inside[0])} drops features between frozen layers.",
         f"{len(inside)} active dropout layers (the first {modules[inside[0]]}) come before "
-        f"{in_python(case.trace.calls[last_frozen])}, which is frozen: the part that learns never sees the features "
-        "that it will be given in eval mode. It acts as a mild regularizer.",
+        f"{in_python(case.forward_trace.calls[last_frozen])}, which is frozen: the part that learns never sees the "
+        "features that it will be given in eval mode. It acts as a mild regularizer.",
         f"{in_python(inside[0])}.eval()  # after each model.train()",
     )
 

@@ -23,16 +23,16 @@ POOLING = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d)
 def module_raises(case: Case) -> Symptom | None:
     """The model raises an error on a batch of its own loader."""
     images = case.batch[0]
-    error, where = case.trace.error, case.trace.culprit
-    if case.inputs > 1:
-        raise CannotTell(f"the model takes {case.inputs} inputs, and the doctor has only images to give")
+    error, where = case.forward_trace.error, case.forward_trace.culprit
+    if case.arguments > 1:
+        raise CannotTell(f"the model takes {case.arguments} inputs, and the doctor has only images to give")
     if error is None:
         error, where = case.error_in_eval, "(in eval mode)"
     if error is None:
         return None
     shape = tuple(images.shape)
     return Symptom(
-        f"The model raises {type(error).__name__} on a batch of the {case.reading.split} loader.",
+        f"The model raises {type(error).__name__} on a batch of the {case.sample.split} loader.",
         f"In {in_python(where) if not where.startswith('(') else where}, for images of shape {shape} and type "
         f"{images.dtype}: {_first_line(error)}",
         _fix_for(images),
@@ -112,7 +112,7 @@ def softmax_before_loss(case: Case) -> Symptom | None:
         verdict,
         f"Each row of outputs sums to 1.000 and lies between {outputs.min():.3f} and {outputs.max():.3f} "
         f"({_where(case)}).",
-        _without_last(case) + "\n# probabilities for reading: model(images).softmax(1)",
+        _without_last(case) + "\n# probabilities for display: model(images).softmax(1)",
         severity="warning" if kind is None else "error",
     )
 
@@ -135,12 +135,12 @@ def loss_expects_log_probabilities(case: Case) -> Symptom | None:
 @check("error", needs=("model", "loader"), unless=("softmax-before-loss",))
 def activation_after_logits(case: Case) -> Symptom | None:
     """An activation or dropout comes after the last layer, so the loss does not see the logits."""
-    if case.trace.error is not None:
+    if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     kind = loss_kind(case)
     modules = dict(case.model.named_modules())
-    last = len(case.trace.calls) - 1 - case.trace.calls[::-1].index(case.head.name)
-    after = [(name, modules[name]) for name in case.trace.calls[last + 1 :] if name in modules]
+    last = len(case.forward_trace.calls) - 1 - case.forward_trace.calls[::-1].index(case.head.name)
+    after = [(name, modules[name]) for name in case.forward_trace.calls[last + 1 :] if name in modules]
     if any(isinstance(module, POOLING) for _, module in after):
         return None  # pooled scores, as SqueezeNet has them by design
     for name, module in after:
@@ -178,7 +178,7 @@ def activation_after_logits(case: Case) -> Symptom | None:
 def _passed_through(case: Case, function: Callable[[torch.Tensor], torch.Tensor]) -> bool:
     """Whether the outputs are this function of what the last layer gives."""
     seen: list[torch.Tensor] = []
-    model = case.specimen()[0].eval()
+    model = case.copies()[0].eval()
     model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
     with torch.no_grad():
         case.run(model, case.batch[0][: len(case.outputs)])

@@ -10,11 +10,11 @@ from torch import nn
 from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
-from transfer_doctor.initialization import looks_fresh, untouched_batch_norm
+from transfer_doctor.initialization import has_initial_statistics, looks_untrained
 from transfer_doctor.weights_given import matching, state_dict_of
 
 LIBRARIES = {"torchvision", "timm", "transformers", "open_clip", "efficientnet_pytorch", "segmentation_models_pytorch"}
-ANEW = 0.95  # share of fresh weights that says "initialized again", though BatchNorm has statistics
+ANEW = 0.95  # fraction of untrained weights that says "initialized again", though BatchNorm has statistics
 RELATED = 0.5  # cosine between a layer and its namesake in the file; independent weights are near 0
 
 
@@ -30,8 +30,8 @@ def weights_not_loaded(case: Case) -> Symptom | None:
     missing = [name for name in body if name not in fitting]
     unlike = [name for name, likeness in compared.items() if likeness < RELATED]
     count = sum(body[name].numel() for name in compared if name not in unlike)
-    share = count / max(1, sum(p.numel() for p in body.values()))
-    if not unlike and (share > 0.5 or not body):
+    fraction = count / max(1, sum(p.numel() for p in body.values()))
+    if not unlike and (fraction > 0.5 or not body):
         return None
     if not fitting:
         return Symptom(
@@ -42,13 +42,13 @@ def weights_not_loaded(case: Case) -> Symptom | None:
     worst = unlike[0] if unlike else missing[0]
     likeness = f"cosine {compared[worst]:.2f} with the file's" if worst in compared else "not in the file"
     return Symptom(
-        f"Only {share:.0%} of the body's weights are those of the pretrained file."
-        if share < 0.995
+        f"Only {fraction:.0%} of the body's weights are those of the pretrained file."
+        if fraction < 0.995
         else f"{len(unlike)} layers are not those of the pretrained file.",
         f"{len(unlike)} of {len(compared)} compared layers are unlike their namesakes, {len(missing)} have none; "
         f"for example {worst}: {likeness}.",
         "model.load_state_dict(state_dict)  # before the head is replaced; strict=True names what does not fit",
-        severity=None if share < 0.9 else "warning",
+        severity=None if fraction < 0.9 else "warning",
     )
 
 
@@ -57,27 +57,27 @@ def weights_look_random(case: Case) -> Symptom | None:
     """The body's weights look freshly initialized, as if nothing pretrained had been loaded."""
     if case.weights is False:
         raise CannotTell("weights=False says that the network starts from scratch on purpose")
-    if case.readings and case.batch[0].ndim < 4:
-        raise CannotTell("the loaders give features, so the pretrained network is not the one that was shown")
+    if case.samples and case.batch[0].ndim < 4:
+        raise CannotTell("the loaders give features, so the pretrained network is not the one that was given")
     body = [layer for layer in case.layers if not set(layer.parameters) <= case.new_head]
-    told = {layer.name: looks_fresh(layer.weight) for layer in body if layer.weight is not None}
-    fresh = [layer for layer in body if told.get(layer.name)]
+    told = {layer.name: looks_untrained(layer.weight) for layer in body if layer.weight is not None}
+    untrained = [layer for layer in body if told.get(layer.name)]
     trained = [layer for layer in body if told.get(layer.name) is False]
     norms = [layer for layer in body if layer.is_batch_norm and layer.module.running_mean is not None]
-    started = [layer for layer in norms if untouched_batch_norm(layer)]
-    if not fresh and not trained and not norms:
+    started = [layer for layer in norms if has_initial_statistics(layer)]
+    if not untrained and not trained and not norms:
         raise CannotTell("the layers are too small to tell trained weights from an initializer's")
-    share = _size(fresh) / max(1, _size(fresh) + _size(trained))
-    if share < (ANEW if len(started) < len(norms) else 0 if norms else 0.5):
+    fraction = _size(untrained) / max(1, _size(untrained) + _size(trained))
+    if fraction < (ANEW if len(started) < len(norms) else 0 if norms else 0.5):
         return None
-    frozen = all(layer.frozen for layer in fresh) and bool(fresh)
+    frozen = all(layer.frozen for layer in untrained) and bool(untrained)
     by_norm = f"{len(started)} of {len(norms)} BatchNorm layers still have mean 0 and variance 1" if norms else ""
-    by_weight = f"{len(fresh)} of {len(fresh) + len(trained)} layers have an initializer's distribution"
+    by_weight = f"{len(untrained)} of {len(untrained) + len(trained)} layers have an initializer's distribution"
     return Symptom(
         "The body is frozen but was never trained: its features are random."
         if frozen
         else "The network starts from random weights: nothing pretrained was loaded.",
-        "; ".join(part for part in (by_norm, by_weight) if part) + f" (for example {_name(fresh or started)}).",
+        "; ".join(part for part in (by_norm, by_weight) if part) + f" (for example {_name(untrained or started)}).",
         f"model = {_builder(case)}\n# or, where training from scratch is meant: diagnose(..., weights=False)",
         severity="error" if frozen or _wanted(case) else "warning" if _published(case) else "note",
     )
@@ -90,7 +90,7 @@ def new_and_frozen(case: Case) -> Iterator[Symptom]:
     for layer in case.layers:
         if layer is head or not isinstance(layer.module, (nn.Linear, nn.Conv2d)) or not layer.frozen:
             continue
-        if layer.name in case.fresh:
+        if layer.name in case.untrained:
             yield Symptom(
                 f"{in_python(layer.name)} is new and frozen: it will stay random.",
                 f"Its {layer.weight.numel():,} weights have an initializer's distribution (standard deviation "

@@ -49,16 +49,17 @@ def parameters_not_in_optimizer(case: Case) -> Symptom | None:
     in_head = [name for name, _ in missing if name in case.head.parameters]
     trainable = sum(p.requires_grad for p in case.model.parameters())
     names = [name for name, _ in missing]
-    shown = ", ".join(names[:3]) + (f" ... {names[-1]}" if len(names) > 3 else "")
+    listed = ", ".join(names[:3]) + (f" ... {names[-1]}" if len(names) > 3 else "")
     rate = case.optimizer.param_groups[-1]["lr"]
     return Symptom(
         f"{len(missing)} of {trainable} trainable parameters are in no group of the optimizer: they get gradients, "
         "but never change.",
-        f"{sum(p.numel() for _, p in missing):,} numbers in {shown}"
+        f"{sum(p.numel() for _, p in missing):,} numbers in {listed}"
         + (f"; the head {in_python(case.head.name)} is among them." if in_head else "."),
         f"held = {{id(p) for group in optimizer.param_groups for p in group['params']}}\n"
-        "thawed = [p for p in model.parameters() if p.requires_grad and id(p) not in held]\n"
-        f"optimizer.add_param_group({{'params': thawed, 'lr': {float(rate) / 10:g}}})  # then make the scheduler anew",
+        "unfrozen = [p for p in model.parameters() if p.requires_grad and id(p) not in held]\n"
+        f"optimizer.add_param_group({{'params': unfrozen, 'lr': {float(rate) / 10:g}}})\n"
+        "# then make the scheduler again",
         severity="error" if in_head else "warning",
     )
 
@@ -76,7 +77,7 @@ def parameter_twice(case: Case) -> Symptom | None:
     ]
     return Symptom(
         f"{len(twice)} parameters are held more than once: each step moves them once for each time.",
-        f"In groups {', '.join(groups)}: {', '.join(names[:4]) or 'parameters of no shown model'}"
+        f"In groups {', '.join(groups)}: {', '.join(names[:4]) or 'parameters of no given model'}"
         + (" ..." if len(names) > 4 else "."),
         _remake(case),
     )
@@ -131,8 +132,8 @@ def decay_on_norms(case: Case) -> Symptom | None:
         return None
     return Symptom(
         f"Weight decay of {decayed[0][1]:g} also pulls on {len(decayed)} norm and bias parameters.",
-        f"For example {', '.join(name for name, _ in decayed[:3])}. They hold no surplus capacity; most preprocessing leave "
-        "them out. The effect is usually small.",
+        f"For example {', '.join(name for name, _ in decayed[:3])}. They hold no surplus capacity; it is "
+        "customary to leave them out. The effect is usually small.",
         "rest = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]\n"
         "weights = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]\n"
         f"optimizer = torch.optim.{type(case.optimizer).__name__}("
@@ -157,13 +158,13 @@ def _remake(case: Case) -> str:
 
 def _moved_by_a_step(case: Case, names: list[str]) -> float:
     """The largest relative change of some parameters by one step of a copy, with the gradients as they are."""
-    twin, optimizer = case.specimen()
-    before = {name: twin.get_parameter(name).detach().clone() for name in names}
+    model_copy, optimizer = case.copies()
+    before = {name: model_copy.get_parameter(name).detach().clone() for name in names}
     try:
         optimizer.step()
     except Exception as error:  # an optimizer that needs a closure, or whose state is broken
         raise CannotTell(f"the optimizer cannot step without a closure ({error})") from error
     return max(
-        float((twin.get_parameter(name).detach() - old).norm() / old.norm().clamp_min(1e-12))
+        float((model_copy.get_parameter(name).detach() - old).norm() / old.norm().clamp_min(1e-12))
         for name, old in before.items()
     )

@@ -10,8 +10,8 @@ from statistics import median
 from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
-from transfer_doctor.rate_comparison import Race, late, race
-from transfer_doctor.trial_steps import Trial, peak_rates, try_steps, warms_up
+from transfer_doctor.rate_comparison import RateComparison, compare_rates, late
+from transfer_doctor.trial_steps import TrialSteps, peak_rates, take_trial_steps, warms_up
 
 RISES = 1.5  # times the first loss: on the very images it learns from, a healthy rate lets the loss fall
 OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
@@ -28,14 +28,14 @@ OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
     "weights-not-loaded",
 )
 WORSE, MUCH_WORSE = 1.0, 2.5  # nats of loss above guessing, on images that the steps did not learn from
-HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.002  # share of a layer that one step changes
+HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.002  # fraction of a layer that one step changes
 
 
 @check("error", needs=("model", "optimizer", "train_loader"), unless=OTHER_CAUSES)
 def rate_too_high(case: Case) -> Symptom | None:
     """The learning rate is too high for pretrained layers."""
     body = _pretrained_layers_that_learn(case)
-    trial = try_steps(case)
+    trial = take_trial_steps(case)
     weights = {name for layer in body for name, p in layer.parameters.items() if p is layer.weight}
     if not body:
         if all(math.isfinite(loss) for loss in trial.losses) and trial.rise < 1000:
@@ -47,7 +47,7 @@ def rate_too_high(case: Case) -> Symptom | None:
     worse = trial.worse_than_guessing(case.outputs.shape[-1])
     if trial.rise > 1.25 or worse > WORSE:
         whole = {name for layer in body for name in layer.parameters}
-        head_only = try_steps(case, {name for name, p in case.model.named_parameters() if name not in whole})
+        head_only = take_trial_steps(case, {name for name, p in case.model.named_parameters() if name not in whole})
         verdict = "The learning rate is too high for the pretrained layers: "
         if trial.rise > 1.25 and (trial.rise > 1.5 * head_only.rise or head_only.rise < 1.25):
             severity = "error" if trial.rise > RISES else "warning"
@@ -58,9 +58,9 @@ def rate_too_high(case: Case) -> Symptom | None:
     built_up = change * _build_up(case)
     if built_up > HARMLESS:
         learning = [p for layer in body for p in layer.parameters.values()]
-        slower = race(case, learning, to_the_end=built_up > DOUBTFUL)
-        if slower is not None and slower.lost:
-            return _lost_race(case, trial, body, slower)
+        slower = compare_rates(case, learning, all_steps=built_up > DOUBTFUL)
+        if slower is not None and slower.slower_is_better:
+            return _slower_is_better(case, trial, body, slower)
     if change > SOME:
         verdict = f"Each step may change the pretrained layers by {change:.1%}: a few steps can undo pretraining."
         return _symptom(case, trial, body, verdict, "warning" if change > MUCH else "note")
@@ -123,7 +123,7 @@ def _build_up(case: Case) -> float:
     return 1 / max(0.01, 1 - most)
 
 
-def _lost_race(case: Case, trial: Trial, layers: list[Layer], slower: Race) -> Symptom:
+def _slower_is_better(case: Case, trial: TrialSteps, layers: list[Layer], slower: RateComparison) -> Symptom:
     size = f", made smaller to {slower.size} pixels" if slower.size else ""
     ends = [f"{losses[0]:.3g} -> {late(losses):.3g}" for losses in (slower.as_set, slower.a_tenth)]
     symptom = _symptom(
@@ -141,7 +141,7 @@ def _lost_race(case: Case, trial: Trial, layers: list[Layer], slower: Race) -> S
     return replace(symptom, evidence=symptom.evidence + told)
 
 
-def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severity: str) -> Symptom:
+def _symptom(case: Case, trial: TrialSteps, layers: list[Layer], verdict: str, severity: str) -> Symptom:
     rates = peak_rates(case)
     stages: dict[str, list[float]] = {}
     for layer in layers:
@@ -150,7 +150,7 @@ def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severi
                 stages.setdefault(".".join(name.split(".")[: 2 if name.startswith("features") else 1]), []).append(
                     trial.changes[name]
                 )
-    shares = ", ".join(f"{stage} {median(values):.2%}" for stage, values in list(stages.items())[:8])
+    fractions = ", ".join(f"{stage} {median(values):.2%}" for stage, values in list(stages.items())[:8])
     losses = " -> ".join(f"{loss:.3g}" for loss in trial.losses)
     others = f", on other images {trial.others[0]:.3g} -> {trial.others[-1]:.3g}" if trial.others else ""
     how = "rising step by step to the schedule's peak of" if warms_up(case) else "at"
@@ -159,7 +159,7 @@ def _symptom(case: Case, trial: Trial, layers: list[Layer], verdict: str, severi
     return Symptom(
         verdict,
         f"On a copy, {len(trial.losses) - 1} {optimizer} steps on the same {min(16, len(case.batch[0]))} images "
-        f"{how} {max(rates):g}: loss {losses}{others}. The first step changed the weights by: {shares}.",
+        f"{how} {max(rates):g}: loss {losses}{others}. The first step changed the weights by: {fractions}.",
         f"for group in optimizer.param_groups:\n    group['lr'] = {body:g}  # and a larger one for the new head alone",
         severity=severity,
     )

@@ -62,8 +62,8 @@ def schedule_flattens_rates(case: Case) -> Symptom | None:
     kinds: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
         kinds.setdefault(repr([group.get(name) for name in SETTINGS if name != "momentum"]), []).append(index)
-    twins = next((same for same in kinds.values() if len(same) > 1 and len({peaks[i] for i in same}) == 1), None)
-    if twins is None or len(set(peaks)) > 1:
+    alike = next((same for same in kinds.values() if len(same) > 1 and len({peaks[i] for i in same}) == 1), None)
+    if alike is None or len(set(peaks)) > 1:
         return None
     name = type(cyclic[0]).__name__
     wanted = ", ".join(f"{peaks[0] * 0.1 ** (len(groups) - 1 - i):.3g}" for i in range(len(groups)))
@@ -71,7 +71,7 @@ def schedule_flattens_rates(case: Case) -> Symptom | None:
     length = f", total_steps={steps}" if steps else ""
     return Symptom(
         f"{name} gives all {len(groups)} groups the same peak rate of {peaks[0]:g}, whatever theirs were.",
-        f"Groups {', '.join(map(str, twins))} agree in every other setting, so their own rates were their purpose; "
+        f"Groups {', '.join(map(str, alike))} agree in every other setting, so their own rates were their purpose; "
         f"{name} overwrote them with {float(groups[0]['lr']):g} now and {peaks[0]:g} at its peak.",
         f"scheduler = torch.optim.lr_scheduler.{name}(optimizer, max_lr=[{wanted}]{length})",
     )

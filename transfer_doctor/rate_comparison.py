@@ -1,4 +1,4 @@
-"""Two copies learn side by side, one at the learner's rates and one at a tenth of them."""
+"""Comparing two copies that learn side by side, one at the learner's rates and one at a tenth of them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ STEPS, FEWEST_STEPS = 24, 12
 FEWEST, MOST = 8, 10  # images in a step: half the learner's batch, since with fewer images a high rate shows sooner
 AFFORDABLE = 20e9  # multiplications in the forward passes of one copy
 SMALLER = (96, 64)  # pixels, for networks that cannot afford all steps
-FALLEN, FALLING = 0.4, 0.75  # shares of the first loss: below one the race may end, below the other all is well
-ENOUGH = 0.7  # share of the first loss below which a tenth of the rate has shown that it does better
+FALLEN, FALLING = (
+    0.4,
+    0.75,
+)  # fractions of the first loss: below these it may end, or all is well
+ENOUGH = 0.7  # fraction of the first loss below which a tenth of the rate has shown that it does better
 CALM = 1.1  # times the first loss: as high as it may have been in between
 WINDOW = 6  # steps whose losses are averaged before they are compared with the first
 
 
 @dataclass(frozen=True)
-class Race:
+class RateComparison:
     """The losses of both copies, each on the next few images before it learned from them.
 
     Attributes:
@@ -42,7 +45,7 @@ class Race:
     size: int
 
     @property
-    def lost(self) -> bool:
+    def slower_is_better(self) -> bool:
         """Whether a tenth of the rate did far better: half the mean loss, or twice the progress."""
         if not self.a_tenth:
             return False
@@ -59,7 +62,7 @@ class Race:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the loss has stopped to depend on the images: the network answers them all alike."""
+        """Whether the loss has stopped depending on the images: the network gives them all the same answer."""
         return self.finite and late(self.as_set) > 0.5 * self.as_set[0] and pstdev(_last_third(self.as_set)) < 0.01
 
     @property
@@ -77,15 +80,15 @@ def _last_third(losses: list[float]) -> list[float]:
     return losses[-(len(losses) // 3) :]
 
 
-def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: bool) -> Race | None:
+def compare_rates(case: Case, pretrained: Collection[torch.nn.Parameter], *, all_steps: bool) -> RateComparison | None:
     """Let two copies learn from the images that were read; None for networks too large for that.
 
     A schedule that warms up is followed in fast motion: the rate rises to its peak in the first half of the steps.
 
     Args:
-        case: what was shown.
+        case: what was given.
         pretrained: the learner's parameters whose groups get a tenth of the rate in the second copy.
-        to_the_end: take all steps even where the loss falls at first, as few images are soon known by heart.
+        all_steps: take all steps even where the loss falls at first, as few images are soon known by heart.
 
     Raises:
         CannotTell: if model, loss or optimizer raise; other checks report that.
@@ -95,16 +98,16 @@ def race(case: Case, pretrained: Collection[torch.nn.Parameter], *, to_the_end: 
     if steps < FEWEST_STEPS:
         return None
     try:
-        as_set = runner.losses(steps, images, divide_by=1, stop_below=0.0 if to_the_end else FALLEN)
+        as_set = runner.losses(steps, images, divide_by=1, stop_below=0.0 if all_steps else FALLEN)
         enough = min(ENOUGH, 1 - 2 * (1 - late(as_set) / max(as_set[0], 1e-9)))
         a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, images, divide_by=10, stop_below=enough)
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return Race(as_set, a_tenth, images, runner.size if runner.smaller else 0)
+    return RateComparison(as_set, a_tenth, images, runner.size if runner.smaller else 0)
 
 
 def _falls(losses: list[float], below: float) -> bool:
-    """Whether the loss never rose much and is now below a share of the first."""
+    """Whether the loss never rose much and is now below a fraction of the first."""
     windows = [fmean(losses[i : i + WINDOW]) for i in range(0, len(losses) - WINDOW + 1, WINDOW)]
     return bool(windows) and max(windows) < CALM * losses[0] and windows[-1] < below * losses[0]
 
@@ -121,9 +124,9 @@ class _Runner:
         size = next((size for size in (own, *SMALLER) if size <= own and self._steps(MOST, size) == STEPS), SMALLER[-1])
         try:
             if size < own:
-                twin = ready_to_learn(self.case)[0]
+                model_copy = ready_to_learn(self.case)[0]
                 with torch.no_grad():
-                    self.case.run(twin, interpolate(self.case.batch[0][:2], size))
+                    self.case.run(model_copy, interpolate(self.case.batch[0][:2], size))
         except Exception:  # vision transformers take one size alone
             return own
         return min(size, own)
@@ -136,36 +139,36 @@ class _Runner:
     @property
     def affordable(self) -> tuple[int, int]:
         """How many steps, and images in each."""
-        batch = len(self.case.reading.batches[0][1])
+        batch = len(self.case.sample.batches[0][1])
         most = min(batch, max(FEWEST, batch // 2), MOST)
         counts = [count for count in (most, FEWEST, FEWEST // 2) if self._steps(count, self.size) >= FEWEST_STEPS]
         images = (counts or [most])[0]
         return self._steps(images, self.size), images
 
     def _steps(self, images: int, size: int) -> int:
-        share = size**2 / math.prod(self.case.batch[0].shape[-2:])
-        return min(STEPS, int(AFFORDABLE / max(1.0, share * images * self.case.trace.multiplications)))
+        fraction = size**2 / math.prod(self.case.batch[0].shape[-2:])
+        return min(STEPS, int(AFFORDABLE / max(1.0, fraction * images * self.case.forward_trace.multiplications)))
 
     def losses(self, steps: int, count: int, divide_by: float, stop_below: float) -> list[float]:
-        """Train one copy, until the loss is no number or has fallen below a share of the first."""
+        """Train one copy, until the loss is no number or has fallen below a fraction of the first."""
         case, ramp, peaks = self.case, warms_up(self.case), peak_rates(self.case)
-        twin, optimizer, criterion = ready_to_learn(case)
-        twin.zero_grad()
-        images, labels = case.whole_reading
+        model_copy, optimizer, criterion = ready_to_learn(case)
+        model_copy.zero_grad()
+        images, labels = case.images_and_labels
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).repeat(steps)
         slow = [any(id(p) in self.pretrained for p in group["params"]) for group in case.optimizer.param_groups]
         losses: list[float] = []
         for step in range(steps):
-            share = min(1.0, 2 * (step + 1) / steps) if ramp else 1.0
+            fraction = min(1.0, 2 * (step + 1) / steps) if ramp else 1.0
             for group, peak, divided in zip(optimizer.param_groups, peaks, slow, strict=True):
-                set_rate(group, peak * share / (divide_by if divided else 1))
+                set_rate(group, peak * fraction / (divide_by if divided else 1))
             chosen = order[step * count : (step + 1) * count].to(labels.device)
             few = images[chosen]
             few = interpolate(few, self.size, mode="bilinear", antialias=True) if self.smaller else few
 
             def closure(few: torch.Tensor = few, chosen: torch.Tensor = chosen) -> torch.Tensor:
                 optimizer.zero_grad()
-                loss = case.loss(criterion, case.run(twin, few), labels[chosen])
+                loss = case.loss(criterion, case.run(model_copy, few), labels[chosen])
                 loss.backward()
                 return loss
 

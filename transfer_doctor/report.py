@@ -9,8 +9,7 @@ from html import escape
 from textwrap import indent
 from typing import Any
 
-from helpers.errors import HelpersError
-from transfer_doctor.findings import SEVERITIES, Finding, Severity
+from transfer_doctor.findings import SEVERITIES, DiagnosisError, Finding, Severity
 
 COLORS = {"error": "#b3261e", "warning": "#9a6700", "note": "#0b57d0"}
 
@@ -47,14 +46,14 @@ class Diagnosis:
             The diagnosis itself, where nothing is that severe.
 
         Raises:
-            HelpersError: with verdict, evidence and fix of each such finding.
+            DiagnosisError: with verdict, evidence and fix of each such finding.
         """
         if severity not in SEVERITIES:
-            raise HelpersError(f"severity {severity!r} is unknown; choose one of {', '.join(SEVERITIES)}.")
+            raise DiagnosisError(f"severity {severity!r} is unknown; choose one of {', '.join(SEVERITIES)}.")
         worst = SEVERITIES[: SEVERITIES.index(severity) + 1]
         refused = [finding for finding in self.findings if finding.severity in worst]
         if refused:
-            raise HelpersError(refusal(refused))
+            raise DiagnosisError(refusal(refused))
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def refusal(findings: Sequence[Finding]) -> str:
 
 
 def html(diagnosis: Diagnosis) -> str:
-    """The diagnosis as an HTML table; everything that comes from the shown objects is escaped.
+    """The diagnosis as an HTML table; everything that comes from the given objects is escaped.
 
     Links start from a page one folder below the site's root, where the lessons are.
     """

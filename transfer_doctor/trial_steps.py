@@ -18,11 +18,11 @@ STEPS = 4
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialSteps:
     """What trial steps did.
 
     Attributes:
-        changes: full parameter name -> change by the first step at full rate, as a share of the parameter's norm.
+        changes: full parameter name -> change by the first step at full rate, as a fraction of the parameter's norm.
         losses: before the first step and after each step, on the images that the steps learn from.
         others: before the first and after the last step, on other images of the training split; empty without such.
     """
@@ -73,34 +73,34 @@ def ready_to_learn(case: Case) -> tuple[torch.nn.Module, Any, Callable]:
     Raises:
         CannotTell: if the model does not take images alone.
     """
-    if case.inputs > 1:
-        raise CannotTell(f"the model takes {case.inputs} inputs, not images alone")
-    twin, optimizer = case.specimen()
-    if not twin.training:  # of a model in train mode, parts in eval mode are there on purpose
-        twin.train()
-    for module in twin.modules():
+    if case.arguments > 1:
+        raise CannotTell(f"the model takes {case.arguments} inputs, not images alone")
+    model_copy, optimizer = case.copies()
+    if not model_copy.training:  # of a model in train mode, parts in eval mode are there on purpose
+        model_copy.train()
+    for module in model_copy.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.eval()
-    return twin, optimizer, copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
+    return model_copy, optimizer, copy.deepcopy(case.criterion) or torch.nn.functional.cross_entropy
 
 
-def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
+def take_trial_steps(case: Case, only: Collection[str] | None = None) -> TrialSteps:
     """Train a copy for a few steps on one small batch, without dropout, so that the loss should fall.
 
     A schedule that warms up is followed in fast motion: the rate rises step by step to its peak.
 
     Args:
-        case: what was shown.
+        case: what was given.
         only: full names of the parameters that may move; all that learn when left out.
 
     Raises:
         CannotTell: if model, loss or optimizer raise; other checks report that.
     """
-    twin, optimizer, criterion = ready_to_learn(case)
+    model_copy, optimizer, criterion = ready_to_learn(case)
     few = case.affordable
     sample, labels = case.batch[0][:few], case.batch[1][:few]
-    learning = {n: p for n, p in twin.named_parameters() if p.requires_grad and (only is None or n in only)}
-    for name, parameter in twin.named_parameters():
+    learning = {n: p for n, p in model_copy.named_parameters() if p.requires_grad and (only is None or n in only)}
+    for name, parameter in model_copy.named_parameters():
         parameter.requires_grad_(name in learning)
         parameter.grad = None
     before = {name: p.detach().clone() for name, p in learning.items()}
@@ -116,20 +116,20 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = case.loss(criterion, case.run(twin, sample), labels)
+        loss = case.loss(criterion, case.run(model_copy, sample), labels)
         loss.backward()
         return loss
 
     def loss_now(images: torch.Tensor, targets: torch.Tensor) -> float:
         with torch.no_grad():
-            return float(case.loss(criterion, case.run(twin, images), targets))
+            return float(case.loss(criterion, case.run(model_copy, images), targets))
 
     try:
         on_others()
         for step in range(steps):
-            share = (step + 1) / steps if ramp else 1.0
+            fraction = (step + 1) / steps if ramp else 1.0
             for group, start, peak in zip(optimizer.param_groups, now, peaks, strict=True):
-                set_rate(group, start if ramp and step == 0 else peak * share)
+                set_rate(group, start if ramp and step == 0 else peak * fraction)
             losses.append(float(optimizer.step(closure).detach()))
             if step == 0:
                 changes = {n: _change(p, before[n]) for n, p in learning.items()}
@@ -137,7 +137,7 @@ def try_steps(case: Case, only: Collection[str] | None = None) -> Trial:
         on_others()
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return Trial(changes, losses, others)
+    return TrialSteps(changes, losses, others)
 
 
 def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:

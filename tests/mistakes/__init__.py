@@ -1,7 +1,7 @@
-"""The mistakes: every mistake that the doctor knows, built on purpose, beside the same thing done right.
+"""Every mistake that the doctor knows, built on purpose, beside the same thing done right.
 
 Each mistake is one small function of a `World` (a pretrained network and images) that builds the wrong set-up or its
-repaired twin. The tests build them in small worlds of several architectures; `python -m tests.mistakes` trains
+corrected counterpart. The tests build them in small worlds of several architectures; `python -m tests.mistakes` trains
 them on the embedded flowers and measures what each mistake costs.
 """
 

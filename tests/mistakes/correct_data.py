@@ -13,7 +13,7 @@ from helpers.data.preprocessing import Preprocessing
 from helpers.models.heads import replace_head
 from helpers.models.stages import freeze
 from tests.mistakes.mistakes import correct
-from tests.mistakes.small import ARCHITECTURES, CLASSES, SIZE, photos, pretrained, seasoned, small_world
+from tests.mistakes.small import ARCHITECTURES, CLASSES, SIZE, look_trained, photos, pretrained, small_world
 from tests.mistakes.worlds import Photos, Setup, World
 
 
@@ -41,7 +41,7 @@ def timm_model_with_its_own_configuration() -> Setup:
 
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=4, img_size=SIZE, depth=2)
-    seasoned(model)
+    look_trained(model)
     config = {**model.pretrained_cfg, "input_size": (3, SIZE, SIZE)}
     model.pretrained_cfg = config
     world = small_world("vit", "adam")

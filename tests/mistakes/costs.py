@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import platform
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch.optim import lr_scheduler
 
 from helpers.data.load import load_task
 from helpers.data.tasks import Task
+from helpers.measure import interval
 from helpers.models.backbones import load_backbone
 from tests.mistakes.mistakes import MISTAKES, Mistake
 from tests.mistakes.worlds import Setup, World
@@ -27,7 +27,6 @@ from transfer_doctor.forward_trace import main_output
 SEEDS = 5
 EPOCHS = 4
 SCORED = 300  # test images that stand for validation
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # two-sided 95 % quantiles by number of pairs
 _WORLDS: list[World] = []  # of this process, one for each seed
 _SCORES: dict[str, float] = {}
 PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
@@ -45,7 +44,7 @@ def embedded_world(task: Task, seed: int) -> World:
 
 
 def train_and_score(setup: Setup, seed: int) -> float:
-    """The loop of a usual script: a few epochs, then the share of validation images named correctly."""
+    """The loop of a usual script: a few epochs, then the fraction of validation images classified correctly."""
     torch.manual_seed(seed)
     model, optimizer, scheduler = setup.model, setup.optimizer, setup.scheduler
     for _ in range(EPOCHS if optimizer is not None else 0):
@@ -126,24 +125,23 @@ def _row(name: str) -> dict[str, Any]:
     mistake = next(x for x in MISTAKES if x.name == name)
     wrong, right = ([_score(mistake, world, broken) for world in _WORLDS] for broken in (True, False))
     lost = [b - a for a, b in zip(wrong, right, strict=True)]
-    half = STUDENT[len(lost)] * stdev(lost) / math.sqrt(len(lost))
-    low, high = mean(lost) - half, mean(lost) + half
+    cost = interval(lost)
     torch.manual_seed(0)
-    found = [f for f in diagnose(**mistake.build(_WORLDS[0], True).shown()).findings if f.code == mistake.code]
+    found = [f for f in diagnose(**mistake.build(_WORLDS[0], True).arguments()).findings if f.code == mistake.code]
     return {
         "code": mistake.code,
         "mistake": mistake.name,
         "severity": found[0].severity if found else None,
         "accuracy_wrong": round(mean(wrong), 4),
         "accuracy_right": round(mean(right), 4),
-        "lost": round(mean(lost), 4),
-        "interval": [round(low, 4), round(high, 4)],
-        "distinguishable": low > 0 or high < 0,
+        "lost": round(cost.mean, 4),
+        "interval": [round(cost.low, 4), round(cost.high, 4)],
+        "distinguishable": cost.low > 0 or cost.high < 0,
     }
 
 
 def _score(mistake: Mistake, world: World, wrong: bool) -> float:
-    """Train and score; repaired twins that are the same set-up are trained once."""
+    """Train and score; corrected counterpart that are the same set-up are trained once."""
     torch.manual_seed(world.seed)
     setup = mistake.build(world, wrong)
     if wrong:

@@ -1,4 +1,4 @@
-"""What a mistake is: a set-up that can be built wrong or right, and shown to the doctor or trained."""
+"""What a mistake is: a set-up that can be built wrong or right, and inputs to the doctor or trained."""
 
 from __future__ import annotations
 

@@ -48,10 +48,10 @@ def photos(count: int, seed: int, classes: int = len(CLASSES)) -> tuple[torch.Te
 def pretrained(architecture: str) -> nn.Module:
     """A network with 1000 outputs whose weights and BatchNorm statistics look trained."""
     torch.manual_seed(0)
-    return seasoned(ARCHITECTURES[architecture]())
+    return look_trained(ARCHITECTURES[architecture]())
 
 
-def seasoned(model: nn.Module) -> nn.Module:
+def look_trained(model: nn.Module) -> nn.Module:
     """Make a new network look trained.
 
     Trained weights have heavy tails and filters of different strength, and BatchNorm knows the statistics of its

@@ -41,7 +41,7 @@ class Setup:
     epoch_mode: bool = True
     score_mode: bool = False
 
-    def shown(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The arguments for `diagnose`."""
         names = ("optimizer", "train_loader", "val_loader", "scheduler", "criterion", "weights", "classes")
         return {"model": self.model, **{name: getattr(self, name) for name in names}}

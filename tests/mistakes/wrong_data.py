@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
+from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset, random_split
 from torchvision import datasets
 from torchvision.transforms import v2
 
@@ -194,6 +194,13 @@ def shuffle_forgotten(world: World, wrong: bool) -> Setup:
     mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(world.seed))
     dataset = Photos(images[mixed], labels[mixed], world.loader("train").dataset.transform)
     return _setup(world, DataLoader(dataset, world.batch_size, shuffle=not wrong))
+
+
+@mistake("repeats-without-set-epoch")
+def distributed_sampler_never_told_the_epoch(world: World, wrong: bool) -> Setup:
+    dataset = world.loader("train").dataset
+    sampler = DistributedSampler(dataset, num_replicas=1, rank=0)
+    return _setup(world, DataLoader(dataset, world.batch_size, **{"sampler": sampler} if wrong else {"shuffle": True}))
 
 
 @mistake("sorted-batches")

@@ -169,7 +169,7 @@ def requires_grad_set_on_modules(world: World, wrong: bool) -> Setup:
 
 
 @mistake("ignored-attribute")
-def requires_grad_misspelt(world: World, wrong: bool) -> Setup:
+def requires_grad_misspelled(world: World, wrong: bool) -> Setup:
     model = world.model()
     if not wrong:
         freeze(model)

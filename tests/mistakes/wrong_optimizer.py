@@ -37,7 +37,7 @@ def model_built_again(world: World, wrong: bool) -> Setup:
 
 
 @mistake("parameters-not-in-optimizer")
-def thawed_after_the_optimizer(world: World, wrong: bool) -> Setup:
+def unfrozen_after_the_optimizer(world: World, wrong: bool) -> Setup:
     model = world.model()
     freeze(model)
     optimizer = world.optimizer([p for p in model.parameters() if p.requires_grad], lr=world.rates[0])
