@@ -34,6 +34,7 @@ from helpers.training.runs.progress import Progress
 from helpers.training.strategies import Phase, make_strategy
 
 SECONDS_BETWEEN_SAVES = 30.0
+OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
 
 
 @dataclass(frozen=True)
@@ -264,6 +265,8 @@ def _examine(model: nn.Module, phase: Phase, settings: Settings, loaders: Loader
     optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
     scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))
     criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-    transfer_doctor.guard(
-        model, optimizer, loaders.train, loaders.val, scheduler, criterion, settings.preprocessing, classes
-    )
+    inputs = (model, optimizer, loaders.train, loaders.val, scheduler, criterion, settings.preprocessing, classes)
+    try:
+        transfer_doctor.guard(*inputs)
+    except transfer_doctor.DiagnosisError as refusal:
+        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None
