@@ -331,8 +331,10 @@ def test_eval_mode_puts_every_module_back_into_its_mode():
     freeze(model, up_to="layer1")
     model.layer3.eval()
     before = [module.training for module in model.modules()]
-    with pytest.raises(ZeroDivisionError), eval_mode(model) as evaluated:
+    with eval_mode(model) as evaluated:
         assert evaluated is model
         assert not any(module.training for module in model.modules())
-        _ = 1 / 0
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(TypeError), eval_mode(model):
+        model()
     assert [module.training for module in model.modules()] == before

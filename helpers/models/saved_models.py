@@ -53,6 +53,7 @@ def save_model(
     """
     description = {
         "backbone": getattr(model, "backbone_name", None),
+        "options": getattr(model, "backbone_options", {}),
         "head": getattr(model, "head_options", {}),
         "classes": list(classes),
         "preprocessing": preprocessing.to_dict(),
@@ -75,13 +76,15 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
     path = _file(path)
     tensors, about = load_checkpoint(path, ("classes", "backbone", "head"))
     about.setdefault("preprocessing", about.pop("recipe", None))  # its name in files of the first version
+    about.setdefault("options", _first_version_options(about))
     classes = tuple(about.pop("classes"))
     if model is None:
         if about["backbone"] is None:
             raise HelpersError(
                 f"{path} holds a network that was built elsewhere; build it again and pass it as `model`"
             )
-        model = replace_head(load_backbone(about["backbone"], weights=None), len(classes), **about["head"])
+        backbone = load_backbone(about["backbone"], weights=None, **about["options"])
+        model = replace_head(backbone, len(classes), **about["head"])
     missing = model.state_dict().keys() - tensors.keys()
     if missing:
         raise HelpersError(f"{path} lacks {len(missing)} tensors of this model, first {min(missing)}")
@@ -90,6 +93,14 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
     except HelpersError as error:
         raise HelpersError(f"{path}: {error}") from error
     return SavedModel(model.eval(), classes, Preprocessing.from_dict(about.pop("preprocessing")), about)
+
+
+def _first_version_options(about: dict[str, Any]) -> dict[str, Any]:
+    """What files of the first version leave out: how pretrained networks of these families were built."""
+    name = about["backbone"] or ""
+    if name in ("googlenet", "inception_v3"):
+        return {"transform_input": True}
+    return {"image_size": about["preprocessing"]["image_size"]} if name.startswith("vit_") else {}
 
 
 def _file(path: str | Path) -> Path:
