@@ -5,6 +5,7 @@ BENCH     := .venv-bench
 RUNS      := runs/course
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 JOBS      ?= 2
+PINS      := requirements.txt $(wildcard requirements/*.txt)
 
 # The Python that the environment is built from: the first of these that is new enough, or `make PYTHON=... setup`.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -32,14 +33,14 @@ help: ## list what can be made
 
 setup: $(VENV)/.installed ## make the environment in .venv
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: $(PINS) pyproject.toml
 	$(call install,$(VENV),-r requirements.txt -e .)
 
-$(BENCH)/.installed: requirements.txt benchmarks/requirements.txt
+$(BENCH)/.installed: $(PINS) pyproject.toml benchmarks/requirements.txt
 	$(call install,$(BENCH),-r requirements.txt -r benchmarks/requirements.txt -e .)
 
 lab: setup ## open JupyterLab on the lessons
-	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+	GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-1000} $(VENV)/bin/jupyter lab --notebook-dir=notebooks
 
 course: setup ## transfer a pretrained network to drawn flowers and compare; then the lessons and the site
 	$(VENV)/bin/transfer fit flowers --few 10 --strategy from-scratch --out $(RUNS)/from-scratch

@@ -14,6 +14,7 @@ from torchvision import models
 
 from helpers.training.strategies import STRATEGIES
 
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIELDS = {
     "task", "backbone", "strategy", "seed", "classes", "train_images", "val_accuracy", "test_accuracy",
     "trainable_parameters", "total_parameters", "train_seconds", "images_per_second",
@@ -34,11 +35,42 @@ def trained(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", ["", "fit", "predict", "compare", "export", "doctor", "draw", "pretrain"])
+@pytest.mark.parametrize("name", ["", "fit", "predict", "compare", "export", "doctor", "draw"])
 def test_help_explains_each_command(name, command) -> None:
     outcome = command(*filter(None, [name]), "--help")
     assert outcome.status == 0
     assert "Usage: transfer" in outcome.out
+
+
+@pytest.fixture(params=["helpers.py", "helpers/__init__.py", "helpers/own.py"])
+def shadow(request, tmp_path) -> Path:
+    """A folder with helpers of the learner's own."""
+    own = tmp_path / request.param
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("")
+    return tmp_path
+
+
+def test_the_command_works_beside_helpers_of_ones_own(shadow) -> None:
+    script = Path(sys.executable).with_name("transfer")
+    done = subprocess.run([script, "draw", "--help"], capture_output=True, text=True, check=False, cwd=shadow)
+    assert "Usage: transfer draw" in done.stdout, done.stderr
+
+
+def test_lessons_say_so_where_helpers_are_hidden(shadow) -> None:
+    notebooks = [json.loads(file.read_text(encoding="utf-8"))["cells"] for file in NOTEBOOKS.glob("*.ipynb")]
+    first = {next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code") for cells in notebooks}
+    assert len(first) == 1
+    done = python("-c", first.pop(), cwd=shadow)
+    assert f"{shadow / 'helpers'}" in done.stderr.splitlines()[-1]
+    assert "rename it" in done.stderr.splitlines()[-1]
+
+
+def test_waiting_threads_do_not_spin_for_long() -> None:
+    code = "import os, helpers; print(os.environ['GOMP_SPINCOUNT'])"
+    free = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    assert python("-c", code, env=free).stdout == "1000\n"
+    assert python("-c", code, env=free | {"GOMP_SPINCOUNT": "7"}).stdout == "7\n"
 
 
 def test_help_does_not_wait_for_torch() -> None:
