@@ -1,9 +1,9 @@
-"""What every drawn image shares: chance, color, smooth fields, stamping of shapes, and the last touch of a camera.
+"""What every drawn image shares: random numbers, color, smooth fields, and the camera.
 
-Images must come out the same on every machine. So chance comes from NumPy's PCG64 alone, transcendental functions
-are computed in float64 on small arrays (tables, one value per petal), and whole images see only the operations that
-IEEE 754 rounds in one way everywhere: sums, products, quotients and square roots. Colors are linear light, float32,
-laid out (3, height, width), until `develop` turns them into bytes.
+Images must come out the same on every machine. So random numbers come from NumPy's PCG64 alone, transcendental
+functions are computed in float64 on small arrays (tables, one value per petal), and whole images see only the
+operations that IEEE 754 rounds in one way everywhere: sums, products, quotients and square roots. Colors are linear
+light, float32, laid out (3, height, width), until `develop` turns them into bytes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-from helpers.errors import HelpersError
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -33,8 +31,8 @@ _TO_RGB = np.array(
 _MORE, _FURTHER = np.array([0.0, 0.4, 0.0]), np.array([0.09, 0.0, 16.0])
 
 
-def dice(seed: int, index: int, label: int, stream: int) -> np.random.Generator:
-    """The chance of one image: depends on these four numbers and on nothing else."""
+def generator_for(seed: int, index: int, label: int, stream: int) -> np.random.Generator:
+    """A random generator for one image, which depends on these four numbers and on nothing else."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, label, stream])))
 
 
@@ -42,16 +40,16 @@ def check(labels: Sequence[int], classes: int, size: int, seed: int) -> list[int
     """The labels as plain integers, once the request makes sense.
 
     Raises:
-        HelpersError: for a label that is no class, a size under 16 pixels or a negative seed.
+        ValueError: for a label that is no class, a size under 16 pixels or a negative seed.
     """
     labels = [int(label) for label in labels]
     wrong = [label for label in labels if not 0 <= label < classes]
     if wrong:
-        raise HelpersError(f"labels holds {wrong[0]}; the {classes} classes are 0 to {classes - 1}.")
+        raise ValueError(f"labels holds {wrong[0]}; the {classes} classes are 0 to {classes - 1}.")
     if size < 16:
-        raise HelpersError(f"size={size} is too small to show anything; ask for at least 16 pixels.")
+        raise ValueError(f"size={size} is too small to show anything; ask for at least 16 pixels.")
     if seed < 0:
-        raise HelpersError(f"seed={seed} is negative; use 0 or any larger whole number.")
+        raise ValueError(f"seed={seed} is negative; use 0 or any larger whole number.")
     return labels
 
 

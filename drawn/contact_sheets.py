@@ -8,18 +8,15 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
-from helpers.errors import HelpersError
-from helpers.files import atomic_write
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from drawn import flowers, slides, source
+from drawn.source.classes import draw_one
 
 _AT_ONCE = 64
 _LABEL_WIDTH = 118
@@ -47,35 +44,31 @@ def write_folder(kind: str, out: str | Path, count: int, size: int = 64, seed: i
         The names of the class folders.
 
     Raises:
-        HelpersError: if an argument makes no sense, the folder is not empty, or the disk refuses.
+        ValueError: if an argument makes no sense, or the folder is not empty.
+        OSError: if it cannot be written.
     """
     images = _set(kind)
     if count < 1:
-        raise HelpersError(f"count={count} asks for no image; ask for at least 1.")
+        raise ValueError(f"count={count} asks for no image; ask for at least 1.")
     _check(size, seed)
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HelpersError(f"{out} is not an empty folder; name another one, or empty it.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
-            whole = Path(beside) / "whole"
-            for number, label, image in _numbered(images, count, size, seed):
-                folder = whole / images.classes[label]
-                folder.mkdir(parents=True, exist_ok=True)
-                _image(image).save(folder / f"{number:06d}.png")
-            names = sorted(entry.name for entry in whole.iterdir())
-            if out.exists():
-                out.rmdir()
-            whole.rename(out)
-    except OSError as error:
-        raise HelpersError(
-            f"{out} could not be written ({error.strerror or error}); free some space, or name another folder."
-        ) from error
+        raise ValueError(f"{out} is not an empty folder; name another one, or empty it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        whole = Path(beside) / "whole"
+        for number, label, image in _numbered(images, count, size, seed):
+            folder = whole / images.classes[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number:06d}.png")
+        names = sorted(entry.name for entry in whole.iterdir())
+        if out.exists():
+            out.rmdir()
+        whole.rename(out)
     return names
 
 
-def contact_sheet(kind: str, size: int = 64, columns: int = 12, seed: int = 0, rows: int | None = None) -> Image:
+def contact_sheet(kind: str, size: int = 64, columns: int = 12, seed: int = 0, rows: int | None = None) -> Image.Image:
     """A sheet with one row of images per class, its name before it.
 
     Args:
@@ -89,16 +82,14 @@ def contact_sheet(kind: str, size: int = 64, columns: int = 12, seed: int = 0, r
         an RGB image.
 
     Raises:
-        HelpersError: if an argument makes no sense.
+        ValueError: if an argument makes no sense.
     """
-    from PIL import Image, ImageDraw
-
     images = _set(kind)
     _check(size, seed)
     total = len(images.classes)
     rows = min(total, 24) if rows is None else rows
     if columns < 1 or not 1 <= rows <= total:
-        raise HelpersError(f"columns={columns}, rows={rows}: ask for a column or more, and 1 to {total} rows.")
+        raise ValueError(f"columns={columns}, rows={rows}: ask for a column or more, and 1 to {total} rows.")
     shown = [row * total // rows for row in range(rows)]
     drawn = images.draw([label for label in shown for _ in range(columns)], size, seed, 0)
     grid = drawn.reshape(rows, columns, 3, size, size).transpose(0, 3, 1, 4, 2)
@@ -114,31 +105,28 @@ def save_sheets(folder: str | Path, size: int = 64) -> list[Path]:
     """Write contact sheets of flowers, slides and source images into a folder, as PNG files.
 
     Raises:
-        HelpersError: if the folder cannot be written.
+        OSError: if the folder cannot be written.
     """
+    Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
     for kind in ("flowers", "slides", "source"):
-        path = Path(folder) / f"{kind}.png"
-        sheet = contact_sheet(kind, size)
-        atomic_write(path, lambda file, sheet=sheet: sheet.save(file, format="PNG", optimize=True))
-        paths.append(path)
+        paths.append(Path(folder) / f"{kind}.png")
+        contact_sheet(kind, size).save(paths[-1], optimize=True)
     return paths
 
 
 def _set(kind: str) -> _Set:
-    if kind in ("flowers", "slides"):
-        module = import_module(f"drawn.{kind}")
-        classes = module.SPECIES if kind == "flowers" else module.CLASSES
-        return _Set(classes, lambda labels, size, seed, first: module.draw(labels, size, seed, first).numpy())
     if kind == "source":
-        from drawn.source import CLASSES
-        from drawn.source.classes import draw_one
+        return _Set(source.CLASSES, _draw_source)
+    if kind not in ("flowers", "slides"):
+        raise ValueError(f"there is no set {kind!r}; name flowers, slides or source.")
+    module = {"flowers": flowers, "slides": slides}[kind]
+    classes = flowers.SPECIES if kind == "flowers" else slides.CLASSES
+    return _Set(classes, lambda labels, size, seed, first: module.draw(labels, size, seed, first).numpy())
 
-        def draw(labels: Sequence[int], size: int, seed: int, first: int) -> NDArray[np.uint8]:
-            return np.stack([draw_one(label, first + i, size, seed) for i, label in enumerate(labels)])
 
-        return _Set(CLASSES, draw)
-    raise HelpersError(f"there is no set {kind!r}; name flowers, slides or source.")
+def _draw_source(labels: Sequence[int], size: int, seed: int, first: int) -> NDArray[np.uint8]:
+    return np.stack([draw_one(label, first + i, size, seed) for i, label in enumerate(labels)])
 
 
 def _numbered(images: _Set, count: int, size: int, seed: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
@@ -150,17 +138,11 @@ def _numbered(images: _Set, count: int, size: int, seed: int) -> Iterator[tuple[
             yield first + offset, labels[offset], image
 
 
-def _image(image: NDArray[np.uint8]) -> Image:
-    from PIL import Image
-
-    return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
-
-
 def _check(size: int, seed: int) -> None:
     if size < 16:
-        raise HelpersError(f"size={size} is too small to show anything; ask for at least 16 pixels.")
+        raise ValueError(f"size={size} is too small to show anything; ask for at least 16 pixels.")
     if seed < 0:
-        raise HelpersError(f"seed={seed} is negative; use 0 or any larger whole number.")
+        raise ValueError(f"seed={seed} is negative; use 0 or any larger whole number.")
 
 
 if __name__ == "__main__":
@@ -168,5 +150,5 @@ if __name__ == "__main__":
         sys.exit("usage: python -m drawn.contact_sheets DIR")
     try:
         print(*save_sheets(sys.argv[1]), sep="\n")
-    except HelpersError as error:
+    except OSError as error:
         sys.exit(f"error: {error}")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from drawn import scenery
-from drawn.canvas import Array, Numbers, check, develop, dice, near, oklch, shifted
+from drawn.canvas import Array, Numbers, check, develop, generator_for, near, oklch, shifted
 from drawn.species import COLORS, TABLE, Species
 from drawn.stamps import Layer, Scene, draw_all, stamps
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SPECIES: tuple[str, ...] = tuple(species.name for species in TABLE)
 _STREAM = 1
@@ -38,10 +36,14 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0, first: int = 0) -
         uint8 tensor (N, 3, size, size), RGB.
 
     Raises:
-        HelpersError: for a label that is no species, a size under 16 or a negative seed.
+        ValueError: for a label that is no species, a size under 16 or a negative seed.
     """
     labels = check(labels, len(SPECIES), size, seed)
-    return draw_all(labels, size, lambda i, label: _scene(TABLE[label], dice(seed, first + i, label, _STREAM), size))
+
+    def scene(i: int, label: int) -> Scene:
+        return _scene(TABLE[label], generator_for(seed, first + i, label, _STREAM), size)
+
+    return draw_all(labels, size, scene)
 
 
 def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:
@@ -87,7 +89,7 @@ def _colors(species: Species, rng: np.random.Generator) -> Numbers:
 
 
 class _Pose(NamedTuple):
-    """Chance of one flower: how it is turned, what its petals and its disc are like."""
+    """What is random about one flower: how it is turned, what its petals and its disc are like."""
 
     turn: Numbers  # rotation (3, 3)
     jitter: Numbers  # of each petal (6, petals), -1 to 1

@@ -7,18 +7,16 @@ share their stains and differ in texture: how many nuclei there are, their size 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from drawn.canvas import Array, Numbers, check, dice, field, oklch
+from drawn.canvas import Array, Numbers, check, field, generator_for, oklch
 from drawn.scenery import flat
 from drawn.shapes import Petal
 from drawn.stamps import Layer, Scene, draw_all
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _STREAM = 2
 _SMOOTH = Petal(width=0.5, claw=0.5, blunt=0.67, point=0.5, veins=0.0, cup=0.25, fold=0.2, gradient=(0.1, 1.2))
@@ -68,10 +66,14 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0, first: int = 0) -
         uint8 tensor (N, 3, size, size), RGB.
 
     Raises:
-        HelpersError: for a label that is no class, a size under 16 or a negative seed.
+        ValueError: for a label that is no class, a size under 16 or a negative seed.
     """
     labels = check(labels, len(CLASSES), size, seed)
-    return draw_all(labels, size, lambda i, label: _scene(_KINDS[label], dice(seed, first + i, label, _STREAM), size))
+
+    def scene(i: int, label: int) -> Scene:
+        return _scene(_KINDS[label], generator_for(seed, first + i, label, _STREAM), size)
+
+    return draw_all(labels, size, scene)
 
 
 def _scene(kind: _Kind, rng: np.random.Generator, size: int) -> Scene:
@@ -152,7 +154,7 @@ def _nuclei(
     wild: float,
     blur: float,
 ) -> Layer:
-    """Nuclei centerd on `at` (K, 2); wild ones are dented, speckled and unevenly stained."""
+    """Nuclei centered on `at` (K, 2); wild ones are dented, speckled and unevenly stained."""
     depth = 1 + (0.15 + 0.35 * wild) * rng.uniform(-1, 1, len(at))
     colors = stain.nuclei * depth[:, None, None] * np.array([[0.85], [1.4], [0.5]])
     start = at - 0.5 * length[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)

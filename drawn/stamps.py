@@ -7,15 +7,14 @@ Each pixel sees only its own stamp, so the result is the same whichever images a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from drawn.shapes import CHANNELS, MARGIN, Shape, table
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -50,8 +49,6 @@ class Scene(NamedTuple):
 
 def draw_all(labels: Sequence[int], size: int, scene: Callable[[int, int], Scene]) -> Tensor:
     """Draw `scene(i, label)` for each label: uint8 tensor (N, 3, size, size)."""
-    import torch
-
     images = np.empty((len(labels), 3, size, size), np.uint8)
     together = max(1, _TOGETHER // size**2)
     for start in range(0, len(labels), together):

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from drawn import source
-from helpers import HelpersError
 
 FAMILIES = {name.rsplit(" ", 1)[0]: i for i, name in reversed(list(enumerate(source.CLASSES)))}
 
@@ -24,7 +23,7 @@ def test_images_have_the_size_asked_for_and_are_not_blank():
         assert (images.float().flatten(1).std(1) > 4).all()
 
 
-def test_a_image_depends_on_its_label_place_size_and_seed_alone():
+def test_an_image_depends_on_its_label_place_size_and_seed_alone():
     a = source.draw([5, 400, 700], 32, seed=1)
     assert torch.equal(a, source.draw([5, 400, 700], 32, seed=1))
     assert torch.equal(a[1], source.draw([9, 400], 32, seed=1)[1])
@@ -50,5 +49,5 @@ def test_own_colors_tell_texture_classes_apart():
 
 @pytest.mark.parametrize(("labels", "size", "word"), [([1000], 32, "labels"), ([-1], 32, "labels"), ([0], 4, "size")])
 def test_labels_and_sizes_that_do_not_exist_are_named(labels, size, word):
-    with pytest.raises(HelpersError, match=word):
+    with pytest.raises(ValueError, match=word):
         source.draw(labels, size, 0)

@@ -22,7 +22,6 @@ from drawn.source.scene import (
 )
 from drawn.source.styles import OUTLINES, Fill, Palette, Rng, outline
 from drawn.source.tables import Array, paint
-from helpers.errors import HelpersError
 
 Painter = Callable[[Rng, int], Array]
 """Draws one image of a class: (rng, size) -> float32 (size, size, 3)."""
@@ -239,14 +238,14 @@ def draw(labels: Sequence[int], size: int, seed: int) -> Tensor:
         uint8 tensor (N, 3, size, size), RGB.
 
     Raises:
-        HelpersError: if a label is no class number or the size is below 8.
+        ValueError: if a label is no class number or the size is below 8.
     """
     if size < 8:
-        raise HelpersError(f"size={size} is too small for a source image; use 8 or more (the course uses 64).")
+        raise ValueError(f"size={size} is too small for a source image; use 8 or more (the course uses 64).")
     out = np.empty((len(labels), 3, size, size), np.uint8)
     for i, label in enumerate(labels):
         if not 0 <= int(label) < len(CLASSES):
-            raise HelpersError(f"labels[{i}]={label} is no source class; use 0 to {len(CLASSES) - 1}.")
+            raise ValueError(f"labels[{i}]={label} is no source class; use 0 to {len(CLASSES) - 1}.")
         out[i] = draw_one(int(label), i, size, seed)
     return torch.from_numpy(out)
 

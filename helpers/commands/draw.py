@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from helpers.errors import HelpersError
+
 
 def draw(
     what: Annotated[Literal["flowers", "slides", "source"], typer.Argument(metavar="flowers|slides|source")],
@@ -21,5 +23,12 @@ def draw(
     """
     from drawn.contact_sheets import write_folder
 
-    names = write_folder(what, out, count, size, seed)
+    try:
+        names = write_folder(what, out, count, size, seed)
+    except ValueError as error:
+        raise HelpersError(str(error)) from error
+    except OSError as error:
+        raise HelpersError(
+            f"{out} could not be written ({error.strerror or error}); free some space, or name another folder."
+        ) from error
     typer.echo(f"{out}: {count} images of {size} x {size} in {len(names)} classes")
