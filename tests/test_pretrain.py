@@ -18,6 +18,7 @@ from drawn import source
 from helpers import HelpersError
 from helpers.files import sha256
 from helpers.models.embedded import PREPROCESSING, WEIGHTS, build
+from helpers.models.weights_files.reading import read_preprocessing
 
 TINY = {"classes": 4, "rounds": 8, "epochs": 3, "batch_size": 8, "workers": 0}
 CODE = f"from data.workshop.pretrain import pretrain; import sys; pretrain(sys.argv[1], save_every=0.0, **{TINY!r})"
@@ -46,7 +47,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
     child = subprocess.Popen(
         [sys.executable, "-c", CODE, str(broken)], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     )
-    checkpoint = tmp_path / "broken.safetensors.work" / "checkpoint.safetensors"
+    checkpoint = tmp_path / "broken.safetensors.work" / "checkpoint.pt"
     end = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < end:
         time.sleep(0.005)
@@ -64,7 +65,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 def test_training_lowers_the_loss(tmp_path):
     result = pretrain(tmp_path / "b.safetensors", **{**TINY, "epochs": 25}, lr=0.05, report=lambda line: None)
     assert result["loss"] < 1.2
-    assert result["pictures"] == 25 * 32
+    assert result["images"] == 25 * 32
 
 
 def test_too_few_images_for_a_batch_are_refused(tmp_path):
@@ -81,7 +82,7 @@ def test_the_shipped_weights_fit_in_and_say_what_they_are():
     with safe_open(WEIGHTS, framework="pt") as file:
         about = file.metadata()
     assert json.loads(about["classes"]) == list(source.CLASSES)
-    assert json.loads(about["preprocessing"]) == PREPROCESSING.to_dict()
+    assert read_preprocessing(WEIGHTS) == PREPROCESSING
     images = source.draw(range(0, 1000, 5), 64, seed=20_000)
     right = (model.eval()(normalized(images)).argmax(1) == torch.arange(0, 1000, 5)).float().mean().item()
     promised = json.loads(about["result"])["accuracy"]

@@ -181,7 +181,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(change, probl
 def test_quantized_weights_do_not_pass_for_weights():
     model = small()
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(HelpersError, match=r"some/file.pth holds whole numbers .*\(0.weight"):
+    with pytest.raises(HelpersError, match=r"some/file.pth holds integers .*\(0.weight"):
         load_into(model, {key: value.to(torch.int8) for key, value in before.items()}, source="some/file.pth")
     assert same(model.state_dict(), before)
 

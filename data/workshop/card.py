@@ -156,7 +156,7 @@ def tables(figures: dict[str, Any]) -> dict[str, str]:
                 ("parameters without the head", f"{figures['parameters']:,}"),
                 ("source classes", f"{source['plan']['classes']:,}"),
                 ("source images drawn", f"{source['plan']['classes'] * source['plan']['rounds']:,}"),
-                ("images seen in training", f"{source['result']['images']:,.0f}"),
+                ("images seen in training", f"{_images_seen(source['result']):,.0f}"),
                 ("training time", f"{source['result']['seconds'] / 60:.0f} minutes on two busy cores"),
                 ("seed", str(source["plan"]["seed"])),
                 ("accuracy on fresh source images", f"{source['accuracy']:.1%}"),
@@ -199,6 +199,10 @@ def _task_tables(found: dict[str, Any]) -> str:
 
 def _percent(figure: dict[str, Any]) -> str:
     return f"{100 * figure['mean']:.1f} ± {100 * figure['half_width']:.1f}"
+
+
+def _images_seen(result: dict[str, float]) -> float:
+    return result["images"] if "images" in result else result["pictures"]  # its name in the shipped weights
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -62,7 +62,6 @@ class Figure:
         return {**asdict(self), "mean": self.mean, "half_width": self.half}
 
 
-
 def backbone(pretrained: bool, seed: int) -> nn.Module:
     """The embedded network with its shipped weights, or with random ones from `seed`."""
     with torch.random.fork_rng():

@@ -20,13 +20,6 @@ from torch.nn import functional as F
 from helpers.errors import HelpersError
 from helpers.files import atomic_write, sha256
 from helpers.models.embedded import PREPROCESSING, build
-from helpers.models.weights_files.checkpoints import (
-    copy_into,
-    load_checkpoint,
-    optimizer_tensors,
-    restore_optimizer,
-    save_checkpoint,
-)
 
 SIZE = 64
 VALIDATION_ROUND = 10_000
@@ -98,7 +91,7 @@ def pretrain(
     plan = Plan(seed, len(names), rounds, epochs, batch_size, lr, weight_decay)
     work = out.with_name(out.name + ".work")
     images = _images(work / f"{len(names)}-classes", len(names), range(rounds), workers, report)
-    run = _Training(plan, work / "checkpoint.safetensors")
+    run = _Training(plan, work / "checkpoint.pt")
     if resume:
         run.restore(report)
     run.train(images, save_every, report)
@@ -109,7 +102,7 @@ def pretrain(
         "accuracy": source_accuracy(rounded(run.model), fresh),
         "loss": run.loss,
         "seconds": run.seconds,
-        "pictures": float(run.step * batch_size),
+        "images": float(run.step * batch_size),
     }
     _write(out, run.model, plan, names, result)
     report(f"source accuracy {result['accuracy']:.1%} on {2 * len(names)} fresh images; {out} {sha256(out)}")
@@ -164,22 +157,24 @@ class _Training:
         """Take up the checkpoint, if there is one of an equal plan."""
         if not self.checkpoint.exists():
             return
-        tensors, about = load_checkpoint(self.checkpoint)
-        if about["plan"] != asdict(self.plan):
+        stored = torch.load(self.checkpoint, weights_only=True)
+        if stored["plan"] != asdict(self.plan):
             report(f"{self.checkpoint} is of another plan; starting anew")
             return
-        copy_into(self.model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-        moments = {k[10:]: v for k, v in tensors.items() if k.startswith("optimizer.")}
-        restore_optimizer(self.optimizer, moments, [{}, {}])
-        self.step, self.seconds, self.loss = about["step"], about["seconds"], about["loss"]
+        self.model.load_state_dict(stored["model"])
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.step, self.seconds, self.loss = stored["progress"]
         report(f"going on from step {self.step} of {self.steps}")
 
     def save(self) -> None:
         """Write the checkpoint."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
-        about = {"plan": asdict(self.plan), "step": self.step, "seconds": self.seconds, "loss": self.loss}
-        save_checkpoint(self.checkpoint, tensors, about)
+        content = {
+            "plan": asdict(self.plan),
+            "progress": (self.step, self.seconds, self.loss),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        atomic_write(self.checkpoint, lambda file: torch.save(content, file))
 
     def train(self, drawings: list[Tensor], save_every: float, report: Callable[[str], object]) -> None:
         """Train from the present step to the last."""
@@ -272,7 +267,7 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
 def source_accuracy(weights: dict[str, Tensor], rounds: list[Tensor]) -> float:
     """Share of images named correctly in rounds (see `_images`) by a network with these weights, 0 to 1."""
     model = build(len(weights["fc.bias"]))
-    copy_into(model, weights)
+    model.load_state_dict(weights)
     model.eval()
     hits = [
         (model(normalized(part)).argmax(1) == where).float()

@@ -1,4 +1,4 @@
-"""What a trained model says about photos it has never seen."""
+"""Predict the classes of photos with a trained model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from helpers.data.photos.decoding import read_photo
 from helpers.data.transforms import center_crop, normalize
 from helpers.errors import HelpersError
 from helpers.models.saved_models import SavedModel, load_model
+from helpers.models.stages import eval_mode
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,16 @@ class Prediction:
 def predict(
     model: SavedModel | str | Path, photos: Sequence[str | Path], *, top: int = 1, batch_size: int = 16
 ) -> list[Prediction]:
-    """Name what is on photos, prepared just as the model's preprocessing asks.
+    """Predict what is on photos, which are prepared with the model's own preprocessing.
 
     Args:
-        model: what `load_model` gave, or the path of a model file or run folder.
+        model: from `load_model`, or the path of a model file or run folder.
         photos: files of any kind that `helpers.data.photos.decoding.read_photo` reads.
-        top: how many classes a photo, from the likeliest down; at most all.
+        top: how many classes per photo, from the likeliest down.
         batch_size: photos at a time.
 
     Raises:
-        HelpersError: if there is no photo, one is a folder, or one cannot be read (before anything is predicted for its
-            batch).
+        HelpersError: if there is no photo, one is a folder, or one cannot be read (before its batch is predicted).
     """
     if not photos:
         raise HelpersError("there are no photos to look at; name at least one file")
@@ -53,17 +53,16 @@ def predict(
         if Path(photo).is_dir():
             raise HelpersError(f"{photo} is a folder; name the photos in it, such as {Path(photo) / '*.jpg'}")
     saved = model if isinstance(model, SavedModel) else load_model(model)
-    count = min(top, len(saved.classes))
-    found = []
-    for start in range(0, len(photos), batch_size):
-        batch = [Path(photo) for photo in photos[start : start + batch_size]]
-        probabilities, indices = _probabilities(saved, batch).topk(count)
-        for photo, values, places in zip(batch, probabilities.tolist(), indices.tolist(), strict=True):
-            found.append(Prediction(photo, tuple(saved.classes[i] for i in places), tuple(values)))
-    return found
+    batches = [photos[start : start + batch_size] for start in range(0, len(photos), batch_size)]
+    with eval_mode(saved.model):
+        likeliest = torch.cat([_probabilities(saved, batch) for batch in batches]).topk(min(top, len(saved.classes)))
+    return [
+        Prediction(Path(photo), tuple(saved.classes[i] for i in indices), tuple(probabilities))
+        for photo, probabilities, indices in zip(photos, *(part.tolist() for part in likeliest), strict=True)
+    ]
 
 
-def _probabilities(saved: SavedModel, photos: Sequence[Path]) -> torch.Tensor:
+def _probabilities(saved: SavedModel, photos: Sequence[str | Path]) -> torch.Tensor:
     preprocessing = saved.preprocessing
     images = [read_photo(photo, preprocessing.resize_size, preprocessing.interpolation) for photo in photos]
     images = normalize(center_crop(images, preprocessing.image_size), preprocessing)

@@ -1,4 +1,4 @@
-"""A trained model in one file that knows its class names, its images' preprocessing and what it was built from."""
+"""Save and load a trained model in one file, with its class names, preprocessing and what it was built from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
-from helpers.models.weights_files.checkpoints import copy_into, load_checkpoint, save_checkpoint
+from helpers.models.weights_files.checkpoints import load_checkpoint, save_checkpoint
+from helpers.models.weights_files.reading import load_into
 
 MODEL = "model.safetensors"
 
@@ -26,7 +27,7 @@ class SavedModel:
     Attributes:
         model: in eval mode.
         classes: what its scores stand for, in order.
-        preprocessing: how its images are prepared.
+        preprocessing: of its images.
         about: what else was noted when it was saved (backbone, versions, the best epoch ...).
     """
 
@@ -39,13 +40,13 @@ class SavedModel:
 def save_model(
     path: str | Path, model: nn.Module, classes: tuple[str, ...], preprocessing: Preprocessing, **about: Any
 ) -> None:
-    """Write a model with all that is needed to use it, atomically.
+    """Save a model with all that is needed to use it, atomically.
 
     Args:
         path: the file, or a run folder.
-        model: from `load_backbone` and `replace_head`, or any other (which `load_model` then asks for).
+        model: from `load_backbone` and `replace_head`, or any other (`load_model` then asks for its network).
         classes: names in the order of the model's scores.
-        preprocessing: how its images are prepared.
+        preprocessing: of its images.
         about: further facts that JSON can hold.
 
     Raises:
@@ -64,7 +65,7 @@ def save_model(
 
 
 def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
-    """Read what `save_model` wrote.
+    """Load what `save_model` wrote.
 
     Args:
         path: the file, or a run folder.
@@ -85,13 +86,7 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
             )
         backbone = load_backbone(about["backbone"], weights=None, **about["options"])
         model = replace_head(backbone, len(classes), **about["head"])
-    missing = model.state_dict().keys() - tensors.keys()
-    if missing:
-        raise HelpersError(f"{path} lacks {len(missing)} tensors of this model, first {min(missing)}")
-    try:
-        copy_into(model, tensors)
-    except HelpersError as error:
-        raise HelpersError(f"{path}: {error}") from error
+    load_into(model, tensors, source=path)
     return SavedModel(model.eval(), classes, Preprocessing.from_dict(about.pop("preprocessing")), about)
 
 
@@ -105,4 +100,4 @@ def _first_version_options(about: dict[str, Any]) -> dict[str, Any]:
 
 def _file(path: str | Path) -> Path:
     path = Path(path)
-    return path / MODEL if path.is_dir() or path.suffix != ".safetensors" else path
+    return path / MODEL if path.is_dir() or not path.suffix else path

