@@ -10,5 +10,6 @@ function under `@check` in one of them; `catalogue` lists them all.
 from transfer_doctor.diagnose import diagnose, guard
 from transfer_doctor.findings import DiagnosisError, Finding
 from transfer_doctor.report import Diagnosis
+from transfer_doctor.watching import watch
 
-__all__ = ["Diagnosis", "DiagnosisError", "Finding", "diagnose", "guard"]
+__all__ = ["Diagnosis", "DiagnosisError", "Finding", "diagnose", "guard", "watch"]

@@ -1,0 +1,107 @@
+"""Watch loaders being iterated: whose batch is whose, and where a pass begins and ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from transfer_doctor.watching.batches import note_batch
+from transfer_doctor.watching.patching import Patches
+from transfer_doctor.watching.record import Pass, Record
+
+FRAMES = 12
+TEST = re.compile(r"(^|_)test($|_|load|data|set|dl)", re.IGNORECASE)
+
+
+class WatchedIterator:
+    """Hands on the batches of an iterator and notes them; everything else is the iterator's own."""
+
+    def __init__(self, iterator: Iterator, source: Pass, record: Record, at_end: Callable[[Pass], None]) -> None:
+        self._iterator, self._source, self._record, self._at_end = iterator, source, record, at_end
+
+    def __iter__(self) -> WatchedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        record = self._record
+        record.loading += 1
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            if record.active and not self._source.complete:
+                self._source.complete = True
+                record.safely("loaders", self._at_end, self._source)
+            raise
+        finally:
+            record.loading -= 1
+        if record.active:
+            record.safely("loaders", note_batch, record, self._source, batch)
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._iterator)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._iterator, name)
+
+
+class Loaders:
+    """Observes the loaders that were passed to `watch` and every other `DataLoader`.
+
+    Attributes:
+        not_seen: for each loader that cannot be observed, why.
+    """
+
+    def __init__(self, record: Record, shown: dict[str, Any], at_end: Callable[[Pass], None]) -> None:
+        self.record, self.at_end = record, at_end
+        self.shown = {role: loader for role, loader in shown.items() if loader is not None}
+        self.not_seen: dict[str, str] = {}
+
+    def attach(self, patches: Patches) -> None:
+        """Wrap `__iter__` of the loaders' classes."""
+        patches.wrap_method_of(DataLoader, "__iter__", self._iterate)
+        for role, loader in self.shown.items():
+            try:
+                patches.wrap_method_of(type(loader), "__iter__", self._iterate)
+            except (TypeError, StopIteration):
+                kind = type(loader).__name__
+                self.not_seen[role] = f"a {kind} cannot be watched being iterated; a DataLoader or a class can"
+
+    def _iterate(self, original: Callable, loader: Any) -> Iterator:
+        if not self.record.active or self.record.loading:
+            return original(loader)
+        self.record.loading += 1
+        try:
+            iterator = original(loader)
+        finally:
+            self.record.loading -= 1
+        source = self.record.begin(self._role(loader))
+        return WatchedIterator(iterator, source, self.record, self.at_end)
+
+    def _role(self, loader: Any) -> str:
+        for role, shown in self.shown.items():
+            if loader is shown:
+                return role
+        dataset = getattr(loader, "dataset", None)
+        for role, shown in self.shown.items():  # a loader made anew for each epoch, or prepared by accelerate
+            if dataset is not None and dataset is getattr(shown, "dataset", None):
+                return role
+        return "test" if any(TEST.search(name) for name in _names(loader)) else "other"
+
+
+def _names(loader: Any) -> Iterator[str]:
+    """The names that the loop's own variables and attributes give a loader."""
+    frame = sys._getframe(1)
+    for _ in range(FRAMES):
+        if frame is None:
+            return
+        if not frame.f_globals.get("__name__", "").startswith(("transfer_doctor", "torch.")):
+            variables = dict(frame.f_locals)
+            owner = variables.pop("self", None)
+            variables.update(getattr(owner, "__dict__", {}))
+            yield from (name for name, value in variables.items() if value is loader)
+        frame = frame.f_back

@@ -1,0 +1,192 @@
+"""Watch a training loop: what was seen between the two ends of a `with` block, and what it means."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from transfer_doctor.findings import CannotTell
+from transfer_doctor.report import Diagnosis
+from transfer_doctor.watching import catalogue  # noqa: F401  (registers the checks)
+from transfer_doctor.watching.checks import examine
+from transfer_doctor.watching.functions import Functions
+from transfer_doctor.watching.gradients import Gradients
+from transfer_doctor.watching.loaders import Loaders
+from transfer_doctor.watching.loop_variables import find_wrong_average
+from transfer_doctor.watching.model_calls import Hook, ModelCalls
+from transfer_doctor.watching.patching import Patches
+from transfer_doctor.watching.record import Call, Pass, Record
+from transfer_doctor.watching.schedulers import Schedulers
+from transfer_doctor.watching.weights import Weights
+
+
+class Watch:
+    """Observes a loop while its `with` block runs; made by `watch`.
+
+    Shows its diagnosis when it is printed, or when it is the last line of a notebook cell.
+
+    Attributes:
+        record: passes over the loaders, calls of the model, where the loop is.
+        calls: forward passes.
+        functions: losses, softmax, argmax and backward in the loop.
+        gradients: gradients and optimizer steps.
+        schedulers: scheduler steps.
+        weights: weights before the block, and state dicts that the loop keeps.
+        same_loader: whether one loader was passed for both training and validation.
+        best_is_model: name of a variable `best...` that is the model itself, at the end of the block.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: list[Optimizer],
+        loaders: dict[str, Iterable | None],
+        schedulers: list[Any],
+        criterion: Callable | None,
+    ) -> None:
+        self.record = Record()
+        self.functions = Functions(self.record)
+        self.calls = ModelCalls(self.record, model, self.functions.quiet)
+        self.gradients = Gradients(self.record, self.functions, self.calls.parameters)
+        self.schedulers = Schedulers(self.record, self.gradients, schedulers)
+        self.weights = Weights(self.record, self.gradients, model)
+        self.loaders = Loaders(self.record, loaders, self._end_of_pass)
+        self.functions.ends = self.weights.ends
+        self.calls.before_call.append(self.gradients.follow)
+        self.optimizers, self.criterion = optimizers, criterion
+        self.same_loader = loaders["train"] is not None and loaders["train"] is loaders["val"]
+        self.best_is_model = ""
+        self._patches, self._handles = Patches(), []
+        self._diagnosis: Diagnosis | None = None
+
+    def __enter__(self) -> Watch:
+        self.loaders.attach(self._patches)
+        self.schedulers.attach(self._patches)
+        self._handles = [*self.calls.attach(), *self.weights.attach(), *self.gradients.attach(self.optimizers)]
+        if isinstance(self.criterion, nn.Module):
+            self._handles.append(self.criterion.register_forward_hook(Hook(self.functions.criterion_hook)))
+        self.functions.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.functions.leave()
+        self._patches.undo()
+        for handle in self._handles:
+            handle.remove()
+        self.gradients.detach()
+        variables = sys._getframe(1).f_locals
+        self.best_is_model = next((n for n, v in variables.items() if "best" in n and v is self.calls.model), "")
+        self._diagnosis = self._examine()
+        self.record.active = False
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The findings about what was seen: until now inside the block, of all of it afterwards."""
+        return self._diagnosis or self._examine()
+
+    def trained(self) -> list[Call]:
+        """Calls of the model that backward came through, on images that are not for validation or test.
+
+        Raises:
+            CannotTell: if there are none.
+        """
+        calls = [c for c in self.record.calls if c.reached and c.role not in ("val", "test")]
+        if not calls:
+            raise CannotTell("the model was not trained inside the block")
+        return calls
+
+    def validated(self) -> list[Call]:
+        """Calls of the model on validation or test images that no backward came through.
+
+        Raises:
+            CannotTell: if there are none.
+        """
+        calls = [c for c in self.record.of_role("val", "test") if not c.reached]
+        if not calls:
+            reason = self.loaders.not_seen.get("val", "the model was not called on batches of a validation loader")
+            raise CannotTell(reason)
+        return calls
+
+    def stepped(self) -> int:
+        """Optimizer steps in the block.
+
+        Raises:
+            CannotTell: if there are none.
+        """
+        if not self.gradients.steps:
+            raise CannotTell("no optimizer of this model made a step inside the block")
+        return self.gradients.steps
+
+    def _end_of_pass(self, source: Pass) -> None:
+        calls = [c for c in self.record.calls if c.batch is not None and c.batch.source is source]
+        held = [c for c in calls if c.has_graph and (c.reached or source.role in ("val", "test"))]
+        if sum(c.graph_is_alive for c in held) > 2:
+            gc.collect()
+        source.graphs = (sum(c.graph_is_alive for c in held), len(held))
+        if not source.epoch:
+            source.wrong_average = find_wrong_average(source, calls)
+
+    def _examine(self) -> Diagnosis:
+        outcome = examine(self)
+        return Diagnosis(outcome.findings, outcome.not_checked, outcome.seconds, outcome.done)
+
+    def __repr__(self) -> str:
+        return repr(self.diagnosis)
+
+    def _repr_html_(self) -> str:
+        return self.diagnosis._repr_html_()
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Any = None,
+    train_loader: Iterable | None = None,
+    val_loader: Iterable | None = None,
+    *,
+    scheduler: Any = None,
+    criterion: Callable | None = None,
+    test_loader: Iterable | None = None,
+) -> Watch:
+    """Watch a training loop, which stays as it is, and name the mistakes in it.
+
+    ```python
+    with watch(model, optimizer, train_loader, val_loader, scheduler=scheduler) as seen:
+        for epoch in range(2):
+            train_one_epoch(...)
+            validate(...)
+    seen.diagnosis
+    ```
+
+    Two epochs show more than one. Nothing is changed: weights, random states and results are the same to the last bit
+    with and without it, and everything is taken off when the block ends or raises. It observes through hooks on the
+    model, its state dict, its optimizers and some of its parameters, through a `TorchFunctionMode`, and through
+    wrapped `__iter__` and `step` of the loaders' and schedulers' classes.
+
+    Args:
+        model: the network; compiled or wrapped in (Distributed)DataParallel too.
+        optimizer: its optimizer, or several in a list or dictionary. Others that step are found all the same.
+        train_loader: any iterable but a generator; a list of batches is not seen being iterated either.
+        val_loader: likewise.
+        scheduler: its scheduler, or several in a list. Others that step are found all the same.
+        criterion: the loss, where it is a module of your own; those of PyTorch are seen without it.
+        test_loader: the loader of the test images, where the loop reads it.
+
+    Returns:
+        A context manager whose `diagnosis` says what was found.
+    """
+    loaders = {"train": train_loader, "val": val_loader, "test": test_loader}
+    optimizers = [getattr(each, "optimizer", each) for each in _several(optimizer)]
+    return Watch(model, optimizers, loaders, _several(scheduler), criterion)
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
