@@ -22,28 +22,11 @@ from helpers.seeding import seed_from, seeded
 
 Transform = Callable[[Tensor], Tensor]
 
-RATIO = (3 / 4, 4 / 3)
-"""Least and greatest width of a random crop over its height."""
-
-CROP_TRIES = 10
-"""How many random crops are tried before the largest central one is taken, as in torchvision."""
-
-CROP, FLIP = slice(0, 2 * CROP_TRIES + 2), 2 * CROP_TRIES + 2
-"""Which of an image's random numbers decide on its crop, and whether it is flipped."""
+RATIO, TRIES = (3 / 4, 4 / 3), 10
+"""Width of a random crop over its height, and how many are tried before the central one; as in torchvision."""
 
 COLUMNS = 32
-"""Random numbers drawn for each image; more than are used, as changing it would change every image."""
-
-
-def _strong(image: Tensor) -> Tensor:
-    return _trivial_augment_and_erasing()(image)
-
-
-@cache
-def _trivial_augment_and_erasing() -> Transform:
-    from torchvision.transforms import v2  # slow to import, and seldom used
-
-    return v2.Compose([v2.TrivialAugmentWide(fill=128), v2.RandomErasing(0.25, value=128)])
+"""Random numbers drawn for each image, of which the crop takes 22 and the flip one; fewer would change every image."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +54,25 @@ class Augment:
             raise HelpersError(f"flip is {self.flip}; give a probability from 0 to 1.")
 
 
+def trivial_augment_and_erase(image: Tensor) -> Tensor:
+    """TrivialAugment (Müller and Hutter 2021), then, one time in four, a gray rectangle (Zhong et al. 2017)."""
+    return _trivial_augment_and_erasing()(image)
+
+
+@cache
+def _trivial_augment_and_erasing() -> Transform:
+    from torchvision.transforms import v2  # slow to import
+
+    return v2.Compose([v2.TrivialAugmentWide(fill=128), v2.RandomErasing(0.25, value=128)])
+
+
 PRESETS = {
     "flip": Augment(flip=0.5),
     "light": Augment(crop=(0.6, 1.0), flip=0.5),
     "standard": Augment(crop=(0.08, 1.0), flip=0.5),
-    "strong": Augment(crop=(0.08, 1.0), flip=0.5, then=_strong),
+    "strong": Augment(crop=(0.08, 1.0), flip=0.5, then=trivial_augment_and_erase),
 }
-"""Augmentations by name.
-
-"standard" is that of PyTorch's transfer-learning tutorial; "strong" adds TrivialAugment (Müller and Hutter 2021) and,
-one time in four, a gray rectangle (random erasing, Zhong et al. 2017).
-"""
+"""Augmentations by name; "standard" is that of PyTorch's transfer-learning tutorial."""
 
 
 class Augmentation:
@@ -89,7 +80,7 @@ class Augmentation:
 
     Args:
         augment: a preset's name, an `Augment`, or any callable from a uint8 image (3, H, W) to an image.
-        preprocessing: gives the size of the network's input.
+        preprocessing: gives S, the side of the network's input in pixels, and how crops are resized to it.
         images: how many images there are.
         seed: of all random numbers.
 
@@ -105,7 +96,8 @@ class Augmentation:
         if not isinstance(augment, Augment) and not callable(augment):
             names = ", ".join(PRESETS)
             raise HelpersError(f"augment is {augment!r}; give None, one of {names}, an Augment, or any callable.")
-        self.augment, self.preprocessing, self.images, self.seed = augment, preprocessing, images, seed
+        self.augment, self.images, self.seed = augment, images, seed
+        self.size, self.interpolation = preprocessing.image_size, preprocessing.interpolation
         self.epoch, self.numbers = -1, np.empty(0)
 
     def __call__(self, images: Tensor | list[Tensor], indices: Tensor, epoch: int) -> Tensor:
@@ -119,29 +111,26 @@ class Augmentation:
         Returns:
             (B, 3, S, S), uint8 or, where a callable gives it, float in [0, 1].
         """
-        if not isinstance(self.augment, Augment):
-            return self._one_by_one(self.augment, images, indices, epoch)
+        augment = self.augment
+        if not isinstance(augment, Augment):
+            return self._one_by_one(augment, images, indices, epoch)
         if epoch != self.epoch:
             generator, shape = seeded(self.seed, epoch, 1), (self.images, COLUMNS)
             self.epoch, self.numbers = epoch, torch.rand(shape, generator=generator, dtype=torch.float64).numpy()
         numbers = self.numbers[indices.numpy()]
-        if self.augment.crop is None:
-            batch = center_crop(images, self.preprocessing.image_size)
-        else:
-            batch = self._cropped(images, numbers[:, CROP])
+        batch = center_crop(images, self.size) if augment.crop is None else self._crop(images, augment.crop, numbers)
         pixels = batch.permute(0, 2, 3, 1)  # as they lie in memory; image by image is ten times as fast as a mask
-        for i in np.flatnonzero(numbers[:, FLIP] < self.augment.flip):
+        for i in np.flatnonzero(numbers[:, 2 * TRIES + 2] < augment.flip):
             pixels[i] = pixels[i].flip(1)
-        return batch if self.augment.then is None else self._one_by_one(self.augment.then, batch, indices, epoch)
+        return batch if augment.then is None else self._one_by_one(augment.then, batch, indices, epoch)
 
-    def _cropped(self, images: Tensor | list[Tensor], numbers: np.ndarray) -> Tensor:
-        size = self.preprocessing.image_size
-        batch = empty_batch(len(images), size)
+    def _crop(self, images: Tensor | list[Tensor], area: tuple[float, float], numbers: np.ndarray) -> Tensor:
+        batch = empty_batch(len(images), self.size)
         heights, widths = np.array([image.shape[-2:] for image in images]).T
-        boxes = _boxes(heights, widths, self.augment.crop, numbers)
+        boxes = _boxes(heights, widths, area, numbers)
         for out, image, (top, left, height, width) in zip(batch, images, boxes.tolist(), strict=True):
             crop = image[:, top : top + height, left : left + width]
-            out.copy_(resize(crop, size, size, self.preprocessing.interpolation))
+            out.copy_(resize(crop, self.size, self.size, self.interpolation))
         return batch
 
     def _one_by_one(self, transform: Transform, images: Tensor | list[Tensor], indices: Tensor, epoch: int) -> Tensor:
@@ -154,15 +143,14 @@ class Augmentation:
                 torch.default_generator.manual_seed(seed)
                 random.seed(seed)
                 np.random.seed(seed % 2**32)
-                views.append(self._checked(transform, transform(image.clone()), image))
+                views.append(self._checked(transform(image.clone()), image, transform))
         finally:
             torch.set_rng_state(states[0])
             random.setstate(states[1])
             np.random.set_state(states[2])
         return torch.stack(views)
 
-    def _checked(self, transform: Transform, view: Tensor, image: Tensor) -> Tensor:
-        size = self.preprocessing.image_size
+    def _checked(self, view: Tensor, image: Tensor, transform: Transform) -> Tensor:
         if not isinstance(view, Tensor) or view.ndim != 3 or len(view) != 3:
             kind = f"a tensor {tuple(view.shape)}" if isinstance(view, Tensor) else type(view).__name__
             raise HelpersError(f"the augmentation {transform} must give a tensor (3, H, W), not {kind}.")
@@ -171,19 +159,19 @@ class Augmentation:
                 f"the augmentation {transform} gives values outside of [0, 1]; leave normalization to the loader."
             )
         if view.shape == image.shape:
-            return center_crop(view, size)
-        if view.shape[-2:] != (size, size):
+            return center_crop(view, self.size)
+        if view.shape[-2:] != (self.size, self.size):
             raise HelpersError(
                 f"the augmentation {transform} gives images of {tuple(view.shape[-2:])} pixels, but the weights take "
-                f"{size} x {size}; let it crop to {size}, or keep the image's size."
+                f"{self.size} x {self.size}; let it crop to {self.size}, or keep the image's size."
             )
         return view
 
 
-def _boxes(heights: np.ndarray, widths: np.ndarray, scale: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
+def _boxes(heights: np.ndarray, widths: np.ndarray, area: tuple[float, float], numbers: np.ndarray) -> np.ndarray:
     """Random crops (top, left, height, width), int (B, 4), by the rule of torchvision's RandomResizedCrop."""
-    areas = (heights * widths)[:, None] * (scale[0] + (scale[1] - scale[0]) * numbers[:, :CROP_TRIES])
-    ratios = RATIO[0] * (RATIO[1] / RATIO[0]) ** numbers[:, CROP_TRIES : 2 * CROP_TRIES]
+    areas = (heights * widths)[:, None] * (area[0] + (area[1] - area[0]) * numbers[:, :TRIES])
+    ratios = RATIO[0] * (RATIO[1] / RATIO[0]) ** numbers[:, TRIES : 2 * TRIES]
     tried_widths, tried_heights = np.rint(np.sqrt(areas * ratios)), np.rint(np.sqrt(areas / ratios))
     fits = (tried_widths >= 1) & (tried_heights >= 1)
     fits &= (tried_widths <= widths[:, None]) & (tried_heights <= heights[:, None])
@@ -192,6 +180,6 @@ def _boxes(heights: np.ndarray, widths: np.ndarray, scale: tuple[float, float], 
     width = np.take_along_axis(tried_widths, first, 1)[:, 0]
     height = np.where(found, height, np.minimum(heights, np.rint(widths / RATIO[0])))
     width = np.where(found, width, np.minimum(widths, np.rint(heights * RATIO[1])))
-    place = np.where(found[:, None], numbers[:, 2 * CROP_TRIES :], 0.5)
-    top, left = np.floor(place[:, 0] * (heights - height + 1)), np.floor(place[:, 1] * (widths - width + 1))
+    top, left = np.where(found, numbers[:, 2 * TRIES : 2 * TRIES + 2].T, 0.5)
+    top, left = np.floor(top * (heights - height + 1)), np.floor(left * (widths - width + 1))
     return np.stack([top, left, height, width], 1).astype(np.int64)

@@ -4,7 +4,6 @@ In *memory* mode all images are at hand as uint8 (drawn images, or photos decode
 memory); in *files* mode each photo is decoded whenever it is asked for. Both modes give the same batches.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from helpers.data.augment import Augment, Augmentation, Transform
-from helpers.data.photos.sources import Images, cores, open_task
+from helpers.data.photos.sources import Images, open_task, usual_workers
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Task
 from helpers.data.transforms import center_crop, normalize
@@ -127,7 +126,7 @@ def make_loaders(
     images = open_task(task, preprocessing, mode)
 
     def loader(part: str, shuffled: bool = False) -> DataLoader:
-        processes = 0 if images[part].in_memory else _workers(workers)
+        processes = 0 if images[part].in_memory else usual_workers() if workers is None else workers
         batches = Batches(images[part], preprocessing, augmentation if shuffled else None)
         return DataLoader(
             batches,
@@ -163,9 +162,3 @@ def _sampler(loader: DataLoader) -> Sampler:
     while not hasattr(batches, "sampler"):  # accelerate puts its own batch samplers around PyTorch's
         batches = batches.batch_sampler
     return batches.sampler
-
-
-def _workers(workers: int | None) -> int:
-    if workers is not None:
-        return workers
-    return 0 if cores() <= 2 or sys.platform != "linux" else min(4, cores() // 2)

@@ -64,7 +64,7 @@ class StoredImages:
 def stored_images(
     path: Path, signature: str, count: int, make: Callable[[int], Tensor], threads: int = 1
 ) -> StoredImages:
-    """The images kept in `path`, made now if they are not there, were made from something else, or are damaged.
+    """Open the images kept in `path`; make them if they are not there, come from something else, or are damaged.
 
     Args:
         path: the cache file.
@@ -82,12 +82,11 @@ def stored_images(
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock")
             with FileLock(lock):  # of several processes one does the work
-                stored = _open(path, signature)
-                if stored is None:
+                if _open(path, signature) is None:
                     atomic_write(path, lambda file: _write(file, signature, count, _made(count, make, threads)))
                     _verified[path] = _stamp(path)
                     _make_room(path)
-                    stored = _open(path, signature)
+                stored = _open(path, signature)
             lock.unlink(missing_ok=True)
         except OSError as error:
             raise HelpersError(

@@ -10,44 +10,24 @@ import hashlib
 import json
 import os
 import re
-import stat as modes
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 from helpers.data.photos.decoding import EmptyFile, decode, open_photo, quiet_decoders, reason
 from helpers.errors import HelpersError
 from helpers.files import cache_dir, write_json
 
 PHOTO_ENDINGS = {
-    ".apng",
-    ".avif",
-    ".avifs",
-    ".bmp",
-    ".dib",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".j2k",
-    ".jfif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpg",
-    ".mpo",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".pnm",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
+    *(".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
+    *(".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 }
 """Endings by which a file claims to be a photo."""
 
-STAND_IN = re.compile(r"(image|img|photo|image).?(not.?(found|available)|unavailable|missing)|placeholder", re.I)
+STAND_IN = re.compile(r"(image|img|photo|picture).?(not.?(found|available)|unavailable|missing)|placeholder", re.I)
 """Names that websites give to the image they show in place of a missing photo."""
 
 MOST_OBLONG = 50
@@ -84,10 +64,9 @@ def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
     known = _recall(record)
     found, news = [], False
     with quiet_decoders():
-        for file in _progress(files):
+        for file in tqdm(files, desc="checking photos", unit="photo", disable=None, leave=False, delay=1):
             name = file.relative_to(folder).as_posix()
-            old = known.get(name)
-            if old is None or not _unchanged(file, old):
+            if name not in known or _size_and_time(file) != (known[name].size, known[name].changed):
                 known[name], news = examine(file), True
             found.append(known[name])
     if news:
@@ -97,12 +76,9 @@ def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
 
 def examine(file: Path) -> Checked:
     """What a file holds; never raises."""
-    size = changed = 0
-    digest = problem = ""
+    stamp, digest, problem = _size_and_time(file), "", ""
     try:
-        stat = file.stat()
-        size, changed = stat.st_size, stat.st_mtime_ns
-        if not (modes.S_ISREG(stat.st_mode) or modes.S_ISDIR(stat.st_mode)):
+        if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe, say, which would be waited for
             raise OSError("it is neither a file nor a folder")
         data = file.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
@@ -112,7 +88,7 @@ def examine(file: Path) -> Checked:
             decode(data, short_side=32)
     except Exception as error:
         problem = "a link to a file that is not there" if file.is_symlink() and not file.exists() else reason(error)
-    return Checked(size, changed, digest, problem)
+    return Checked(*stamp, digest, problem)
 
 
 def claims_to_be_photo(file: Path) -> bool:
@@ -141,12 +117,12 @@ def _in_doubt(data: bytes) -> bool:
     return True
 
 
-def _unchanged(file: Path, old: Checked) -> bool:
-    try:
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds; zeros where there is no such file."""
+    with suppress(OSError):
         stat = file.stat()
-    except OSError:
-        return False
-    return (stat.st_size, stat.st_mtime_ns) == (old.size, old.changed)
+        return stat.st_size, stat.st_mtime_ns
+    return 0, 0
 
 
 def _recall(record: Path) -> dict[str, Checked]:
@@ -161,9 +137,3 @@ def _remember(record: Path, known: dict[str, Checked]) -> None:
     files = {name: astuple(checked) for name, checked in known.items()}
     with suppress(HelpersError):  # if it cannot be kept, the next run examines the photos again
         write_json(record, {"version": VERSION, "files": files})
-
-
-def _progress(files: Sequence[Path]) -> Iterable[Path]:
-    from tqdm import tqdm
-
-    return tqdm(files, desc="checking photos", unit="photo", disable=None, leave=False, delay=1)

@@ -1,8 +1,4 @@
-"""Folders of class folders: found, checked, and split, with everything odd in them named.
-
-Either `train`, `val` (or `valid`, `validation`) and perhaps `test` hold one folder per class, or the class folders lie
-in the folder itself and are split here. Photos may lie in folders within a class folder.
-"""
+"""Folders of class folders: found, checked, and split, with everything odd in them named."""
 
 from __future__ import annotations
 
@@ -38,11 +34,12 @@ Photos = dict[str, list[Path]]
 
 
 def load_folder(folder: Path, seed: int = 0) -> Task:
-    """The task that a folder of class folders holds.
+    """Load a folder of class folders as a task.
 
-    Classes are sorted by name and are the same for all splits. Without splits in the folder, its photos are
-    split by class and by `seed`: 70 % train, 15 % val and 15 % test, or 80 % train and 20 % val where a class has
-    fewer than 20 photos. With `train` alone it is split so; with `train` and `test`, `val` is 15 % of `train`.
+    Either `train`, `val` (or `valid`, `validation`) and perhaps `test` hold one folder per class, or the class folders
+    lie in the folder itself and are split here, class by class and by `seed`: 70 % train, 15 % val and 15 % test, or
+    80 % train and 20 % val where a class has fewer than 20 photos. `train` alone is split in the same way; with `train`
+    and `test`, `val` is 15 % of `train`. Photos may lie in folders within a class folder. Classes are sorted by name.
     Files that are no readable photos are named in one warning and left out.
 
     Raises:
@@ -58,7 +55,7 @@ def load_folder(folder: Path, seed: int = 0) -> Task:
     checked = _readable(folder, found)
     classes = _classes(folder, found)
     splits = {part: _split(photos, classes) for part, photos in found.items()}
-    _warn_of_repeated(splits, checked, classes)
+    _warn_of_repeated(splits, checked)
     digests = [checked[file].digest for file in splits["train"].files]
     if "val" not in splits:
         splits |= split_by_content(splits["train"], classes, digests, seed, test="test" not in splits)
@@ -91,13 +88,12 @@ def _split_folders(folder: Path) -> dict[str, Path]:
 
 
 def _refuse_extra_level(folder: Path, inner: list[Path]) -> None:
-    if len(inner) == 1:
-        below = [place.name for place in _subfolders(inner[0])]
-        if len(below) > 1:
-            raise HelpersError(
-                f"{folder} holds a single folder, {inner[0].name}, which would be the only class; the classes seem "
-                f"to lie in it ({_listed(below)}): give {inner[0]}."
-            )
+    below = [place.name for place in _subfolders(inner[0])] if len(inner) == 1 else []
+    if len(below) > 1:
+        raise HelpersError(
+            f"{folder} holds a single folder, {inner[0].name}, which would be the only class; the classes seem to lie "
+            f"in it ({_listed(below)}): give {inner[0]}."
+        )
 
 
 def _class_photos(place: Path) -> Photos:
@@ -120,10 +116,9 @@ def _class_photos(place: Path) -> Photos:
             f"{_listed(sorted(below[0]))}. If those are the classes, there is one level too many: merge it away."
         )
     photos: Photos = {}
-    for folder in inner:  # file systems spell an accented letter in one or in two characters
-        photos.setdefault(unicodedata.normalize("NFC", folder.name), []).extend(
-            _files(folder, set(folder.resolve().parents))
-        )
+    for folder in inner:
+        name = unicodedata.normalize("NFC", folder.name)  # an accented letter may be spelled in two ways
+        photos.setdefault(name, []).extend(_files(folder, set(folder.resolve().parents)))
     return photos
 
 
@@ -198,7 +193,7 @@ def _split(photos: Photos, classes: tuple[str, ...]) -> Split:
     return Split(torch.tensor([label for _, label in files]), files=tuple(file for file, _ in files))
 
 
-def _warn_of_repeated(splits: dict[str, Split], checked: dict[Path, Checked], classes: tuple[str, ...]) -> None:
+def _warn_of_repeated(splits: dict[str, Split], checked: dict[Path, Checked]) -> None:
     """Name photos that stand in two splits or under two classes, by content."""
     first: dict[str, tuple[str, int, Path]] = {}
     leaks, contradictions = [], []
@@ -209,15 +204,12 @@ def _warn_of_repeated(splits: dict[str, Split], checked: dict[Path, Checked], cl
                 leaks.append(f"{other} = {file}")
             elif other_label != label:
                 contradictions.append(f"{other} = {file}")
-    if leaks:
-        warn(
-            f"{len(leaks)} photos stand in two splits, so that scores flatter the model; keep one of each: "
-            f"{_listed(leaks, '; ')}."
-        )
-    if contradictions:
-        warn(
-            f"{len(contradictions)} photos stand under two classes; keep one of each: {_listed(contradictions, '; ')}."
-        )
+    for pairs, where in (
+        (leaks, "stand in two splits, so that scores flatter the model"),
+        (contradictions, "stand under two classes"),
+    ):
+        if pairs:
+            warn(f"{len(pairs)} photos {where}; keep one of each: {_listed(pairs, '; ')}.")
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -227,18 +219,13 @@ def _subfolders(folder: Path) -> list[Path]:
 def _entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted, clutter aside."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not _is_clutter(entry.name))
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise HelpersError(f"{folder} cannot be listed ({error.strerror}); see to its permissions.") from error
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in CLUTTER
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in CLUTTER]
 
 
 def _listed(names: Iterable[str], between: str = ", ", before: str = "") -> str:
     names = list(names)
-    if not names:
-        return ""
-    more = f"{between}and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return before + between.join(names[:NAMED]) + more
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return before * bool(names) + between.join([*names[:NAMED], *more])

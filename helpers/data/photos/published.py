@@ -68,7 +68,7 @@ def flowers102(root: str | Path | None = None) -> Task:
         HelpersError: if the photos are neither there nor can be downloaded, or one is missing or unreadable.
     """
     from scipy.io import loadmat
-    from torchvision.datasets import Flowers102
+    from torchvision.datasets import Flowers102  # slow to import, and only for this set
 
     if root is None:
         root = published("flowers102") or published("flowers102-64px") or cache_dir() / "data"
@@ -89,11 +89,8 @@ def flowers102(root: str | Path | None = None) -> Task:
         files = tuple(folder / "jpg" / f"image_{number:05d}.jpg" for number in chosen)
         splits[part] = Split(torch.from_numpy(labels[chosen - 1]), files=files)
     files = [file for split in splits.values() for file in split.files]
-    broken = [
-        f"{file} ({checked.problem})"
-        for file, checked in zip(files, check_photos(files, folder), strict=True)
-        if checked.problem
-    ]
+    checked = zip(files, check_photos(files, folder), strict=True)
+    broken = [f"{file} ({found.problem})" for file, found in checked if found.problem]
     if broken:
         raise HelpersError(
             f"{len(broken)} photos of Flowers-102 are unreadable: {', '.join(broken[:10])}; remove {folder / 'jpg'}, "

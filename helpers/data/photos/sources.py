@@ -6,8 +6,9 @@ import filecmp
 import hashlib
 import os
 import shutil
+import sys
+from abc import ABC, abstractmethod
 from itertools import combinations
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ USUAL_SHAPE = 1.4
 """Longer side of a photo over its shorter side, for estimates."""
 
 
-class Images(Protocol):
+class Images(ABC):
     """Labeled images whose shorter side is the preprocessing's `resize_size`.
 
     Attributes:
@@ -36,72 +37,69 @@ class Images(Protocol):
         in_memory: whether fetching costs no decoding.
     """
 
-    labels: Tensor
-    names: list[str]
-    in_memory: bool
-
-    def fetch(self, indices: Tensor) -> Tensor | list[Tensor]:
-        """The images at `indices`, not to be changed: uint8 (B, 3, H, W), or a list of (3, H, W)."""
-        ...
-
-
-class DrawnImages:
-    """Images of one size, kept in memory as they were drawn."""
-
-    in_memory = True
-
-    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
-        self.labels, self.names, self.preprocessing = split.labels, split.names, preprocessing
-        self.pixels = split.images.permute(0, 2, 3, 1).contiguous()
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """See `Images.fetch`."""
-        images = self.pixels.index_select(0, indices).permute(0, 3, 1, 2)
-        return resize_short_side(images, self.preprocessing.resize_size, self.preprocessing.interpolation)
-
-
-class PhotoFiles:
-    """Photos that are decoded from their files whenever they are asked for."""
-
-    in_memory = False
-
-    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
-        self.labels, self.names, self.files, self.preprocessing = split.labels, split.names, split.files, preprocessing
-
-    def read(self, i: int) -> Tensor:
-        """Photo `i`, uint8 (3, H, W)."""
-        return decode_file(self.files[i], self.preprocessing.resize_size, self.preprocessing.interpolation)
-
-    def fetch(self, indices: Tensor) -> list[Tensor]:
-        """See `Images.fetch`."""
-        with quiet_decoders():
-            return [self.read(i) for i in indices.tolist()]
-
-
-class CachedPhotos:
-    """Photos decoded once into a memory-mapped file; decoded again when a photo changes."""
-
     in_memory = True
 
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         self.labels, self.names, self.files = split.labels, split.names, split.files
-        view = f"{preprocessing.resize_size} {preprocessing.interpolation}"
-        paths = "\n".join(str(file.resolve()) for file in split.files)
-        stats = [file.stat() for file in split.files]
-        signature = _hashed(view, paths, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
-        path = cache_dir() / "images" / f"{_hashed(view, paths)}.safetensors"
-        read = PhotoFiles(split, preprocessing).read
-        with quiet_decoders():
-            self.stored = stored_images(path, signature, len(split), read, threads=cores())
+        self.size, self.interpolation = preprocessing.resize_size, preprocessing.interpolation
+
+    @abstractmethod
+    def fetch(self, indices: Tensor) -> Tensor | list[Tensor]:
+        """The images at `indices`, not to be changed: uint8 (B, 3, H, W), or a list of (3, H, W)."""
+
+
+class DrawnImages(Images):
+    """Images of one size, kept in memory as they were drawn."""
+
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+        super().__init__(split, preprocessing)
+        self.pixels = split.images.permute(0, 2, 3, 1).contiguous()
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Resize them."""
+        images = self.pixels.index_select(0, indices).permute(0, 3, 1, 2)
+        return resize_short_side(images, self.size, self.interpolation)
+
+
+class PhotoFiles(Images):
+    """Photos that are decoded from their files whenever they are asked for."""
+
+    in_memory = False
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
-        """See `Images.fetch`."""
+        """Decode them."""
+        with quiet_decoders():
+            return [decode_file(self.files[i], self.size, self.interpolation) for i in indices.tolist()]
+
+
+class CachedPhotos(Images):
+    """Photos decoded once into a memory-mapped file; decoded again when a photo changes."""
+
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+        super().__init__(split, preprocessing)
+        content = f"{self.size} {self.interpolation}", "\n".join(str(file.resolve()) for file in self.files)
+        stats = [file.stat() for file in self.files]
+        signature = _hashed(*content, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
+        path = cache_dir() / "images" / f"{_hashed(*content)}.safetensors"
+        with quiet_decoders():
+            self.stored = stored_images(path, signature, len(split), self._decode, threads=cores())
+
+    def _decode(self, i: int) -> Tensor:
+        return decode_file(self.files[i], self.size, self.interpolation)
+
+    def fetch(self, indices: Tensor) -> list[Tensor]:
+        """Views into the cache."""
         return [self.stored[i] for i in indices.tolist()]
 
 
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual_workers() -> int:
+    """How many processes should decode photos: none on two cores or fewer, or where processes start slowly."""
+    return 0 if cores() <= 2 or sys.platform != "linux" else min(4, cores() // 2)
 
 
 def open_task(task: Task, preprocessing: Preprocessing, mode: str) -> dict[str, Images]:
