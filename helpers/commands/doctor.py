@@ -25,14 +25,14 @@ def doctor(
     from torch import nn
 
     from helpers.models.saved_models import load_model
-    from helpers.models.weights_files.checkpoints import copy_into
+    from helpers.models.weights_files.reading import load_into
     from helpers.training.loop import enter_phase
     from helpers.training.optim import make_optimizer, make_scheduler
     from transfer_doctor import diagnose
 
     parts = assemble(options)
     model, settings, last = parts.model, parts.settings, parts.phases[-1]
-    copy_into(model, load_model(run).model.state_dict())
+    load_into(model, load_model(run).model.state_dict(), source=run)
     enter_phase(model, last)
     optimizer = make_optimizer(model, last, settings.optimizer, settings.weight_decay)
     found = diagnose(

@@ -14,7 +14,7 @@ from helpers.data.loaders import make_loaders
 from helpers.lessons.activations import probe, stage_features
 from helpers.lessons.exercises import Exercise
 from helpers.models.backbones import load_backbone
-from helpers.models.heads import head
+from helpers.models.stages import head
 
 WANTED = 0.82
 """Accuracy on the drawn slides that the open exercise asks for; the last stage reaches about 0.76."""

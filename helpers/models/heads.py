@@ -1,19 +1,18 @@
-"""A new head for a pretrained body: as many scores as the new task has classes."""
+"""New heads for pretrained networks: as many scores as the new task has classes."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import nn
 
 from helpers.errors import HelpersError
 from helpers.models.layout import head_paths
-from helpers.models.stages import head
-
-__all__ = ["head", "remove_auxiliary_heads", "replace_head"]
 
 
 class NewHead(nn.Sequential):
-    """The layers that `replace_head` puts in when there is more than one, to be replaced as one."""
+    """Several layers of `replace_head`, which it later replaces as one."""
 
 
 def replace_head(
@@ -21,13 +20,13 @@ def replace_head(
 ) -> nn.Module:
     """Replace the last layer, so that `model(images)` gives scores of shape (B, classes).
 
-    The layer is replaced by one of its own kind (linear, or SqueezeNet's 1x1 convolution), or by
-    Linear-ReLU-Dropout-Linear with `hidden`. What the family has around it (dropout, norms, pooling) stays. Auxiliary
-    classifiers (Inception v3, GoogLeNet), which know only the old classes, are taken away. Initial values are
-    PyTorch's own and depend on `seed` alone; the global random state is left as it was.
+    The new layer is of the same kind (linear, or SqueezeNet's 1x1 convolution); with `hidden` it is
+    Linear-ReLU-Dropout-Linear. The dropout, norms and pooling around it stay; auxiliary classifiers (Inception v3,
+    GoogLeNet) are removed. Initial values are PyTorch's own and depend on `seed` alone; the global random state is
+    left as it was.
 
     Args:
-        model: a torchvision, timm or home-made classifier; changed in place.
+        model: a classifier from torchvision, timm or elsewhere; changed in place.
         classes: number of classes, at least 1.
         hidden: units of a hidden layer.
         dropout: probability in [0, 1) of dropping an input of the last layer.
@@ -37,19 +36,20 @@ def replace_head(
         The same model, with an attribute `head_options` that says how to make the head again.
 
     Raises:
-        HelpersError: if a number is out of its range or the model's last layer is neither linear nor a convolution.
+        HelpersError: if a number is out of range, or the model has no linear or convolutional last layer.
     """
     if classes < 1:
-        raise HelpersError(f"a head with classes={classes} is none; give at least 1.")
+        raise HelpersError(f"a head needs at least 1 class, not classes={classes}.")
     if hidden is not None and hidden < 1:
-        raise HelpersError(f"a hidden layer with hidden={hidden} units is none; give at least 1, or None.")
+        raise HelpersError(f"a hidden layer needs at least 1 unit, not hidden={hidden}; give None for no hidden layer.")
     if not 0 <= dropout < 1:
         raise HelpersError(f"dropout={dropout} is no probability in [0, 1); the usual values are 0 to 0.5.")
     remove_auxiliary_heads(model)
     for path in head_paths(model):
         slot = _last_layer(model, path)
         old = model.get_submodule(slot)
-        new = _new_head(_input_layer(old), classes, hidden, dropout, seed)
+        first = next(part for part in old.modules() if isinstance(part, nn.Linear | nn.Conv2d))
+        new = _new_head(first, classes, hidden, dropout, seed)
         model.set_submodule(slot, new.train(model.training))
     model.head_options = {"hidden": hidden, "dropout": dropout}
     if hasattr(model, "num_classes"):
@@ -58,7 +58,7 @@ def replace_head(
 
 
 def remove_auxiliary_heads(model: nn.Module) -> None:
-    """Take away the auxiliary classifiers of torchvision's Inception v3 and GoogLeNet, if there are any."""
+    """Remove the auxiliary classifiers of torchvision's Inception v3 and GoogLeNet, if there are any."""
     for name in ("AuxLogits", "aux1", "aux2"):
         if isinstance(getattr(model, name, None), nn.Module):
             setattr(model, name, None)
@@ -81,15 +81,10 @@ def _last_layer(model: nn.Module, path: str) -> str:
     return found
 
 
-def _input_layer(module: nn.Module) -> nn.Linear | nn.Conv2d:
-    return next(part for part in module.modules() if isinstance(part, nn.Linear | nn.Conv2d))
-
-
 def _new_head(old: nn.Linear | nn.Conv2d, classes: int, hidden: int | None, dropout: float, seed: int) -> nn.Module:
-    def layer(inputs: int, outputs: int) -> nn.Module:
-        return nn.Conv2d(inputs, outputs, 1) if isinstance(old, nn.Conv2d) else nn.Linear(inputs, outputs)
-
-    inputs = old.in_channels if isinstance(old, nn.Conv2d) else old.in_features
+    convolution = isinstance(old, nn.Conv2d)
+    layer = partial(nn.Conv2d, kernel_size=1) if convolution else nn.Linear
+    inputs = old.in_channels if convolution else old.in_features
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if hidden is not None:

@@ -1,13 +1,13 @@
-"""Where the stages of a network are: its units in order, joined to stages, read from its structure.
+"""The stages of any network, read from its structure: its units in order, joined to stages.
 
-The one place that knows how architectures are built. It goes by what modules hold (stacks of blocks, strides, plain
-layers) and by the usual names of containers, so that torchvision, timm and home-made networks need no table of models.
+The one place that knows how architectures are built. It looks at what modules hold (stacks of blocks, strides, plain
+layers) and at the usual names of containers, so that torchvision, timm and other networks need no table of models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -50,20 +50,6 @@ class _Unit:
         return self.is_block and isinstance(self.module, _STACKS)
 
 
-@dataclass
-class _Group:
-    units: list[_Unit] = field(default_factory=list)
-
-    @property
-    def has_block(self) -> bool:
-        return any(unit.is_block for unit in self.units)
-
-    @property
-    def name(self) -> str:
-        order = sorted(self.units, key=lambda unit: (not unit.is_block, not unit.weights, not unit.parameters))
-        return order[0].path
-
-
 def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
     """The stages of an unwrapped network in order: name, names of its parameters, and modules.
 
@@ -74,9 +60,9 @@ def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
     units = list(_units(model, heads))
     final = [unit for unit in units if unit.path in heads]
     groups = _join([unit for unit in units if unit.path not in heads])
-    named = [(group.name, group.units) for group in groups]
-    if len(groups) > 1 and not groups[0].has_block and (groups[1].has_block or groups[0].units[0].by_resolution):
-        named[0] = ("stem", groups[0].units)
+    named = [(_name(units), units) for units in groups]
+    if len(groups) > 1 and not _has_block(groups[0]) and (_has_block(groups[1]) or groups[0][0].by_resolution):
+        named[0] = ("stem", groups[0])
     if final:
         named.append((final[0].path or "head", final))
     return [
@@ -163,43 +149,51 @@ def _units(model: nn.Module, heads: list[str]) -> Iterator[_Unit]:
     yield from walk(model, "", False)
 
 
-def _join(units: list[_Unit]) -> list[_Group]:
+def _join(units: list[_Unit]) -> list[list[_Unit]]:
     """Units joined to stages: see `_begins`."""
-    groups: list[_Group] = []
+    groups: list[list[_Unit]] = []
     early: list[_Unit] = []
     smaller = False
     for unit in units:
         if not unit.parameters:
             smaller |= unit.shrinks
-            (groups[-1].units if groups else early).append(unit)
+            (groups[-1] if groups else early).append(unit)
         elif unit.module is None:
-            (groups[0].units if groups else early).append(unit)
+            (groups[0] if groups else early).append(unit)
         elif not groups or _begins(unit, groups, smaller):
-            groups.append(_Group([*early, unit]))
+            groups.append([*early, unit])
             early, smaller = [], False
         else:
-            groups[-1].units.append(unit)
+            groups[-1].append(unit)
             smaller = False
     if early:
-        groups.append(_Group(early))
+        groups.append(early)
     return groups
 
 
-def _begins(unit: _Unit, groups: list[_Group], smaller: bool) -> bool:
+def _begins(unit: _Unit, groups: list[list[_Unit]], smaller: bool) -> bool:
     """Whether a unit begins a new stage, rather than continuing the last one."""
     current = groups[-1]
     if unit.weights == 0:  # a norm belongs to what it normalizes
         return False
-    if unit.among_blocks and not current.has_block:
+    if unit.among_blocks and not _has_block(current):
         if not unit.is_block:  # the stem grows
             return False
-        waiting = current.units[-1].container == unit.container  # a downsampling layer before its blocks
+        waiting = current[-1].container == unit.container  # a downsampling layer before its blocks
         return len(groups) == 1 or not waiting
     if unit.is_stack or isinstance(unit.module, nn.Linear):
         return True
     if unit.by_resolution or (unit.among_blocks and not unit.is_block):
         return smaller or unit.shrinks
     return True
+
+
+def _has_block(units: list[_Unit]) -> bool:
+    return any(unit.is_block for unit in units)
+
+
+def _name(units: list[_Unit]) -> str:
+    return min(units, key=lambda unit: (not unit.is_block, not unit.weights, not unit.parameters)).path
 
 
 def _has_parameters(module: nn.Module) -> bool:

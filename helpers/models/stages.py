@@ -43,9 +43,9 @@ class Stage:
 def stages(model: nn.Module) -> list[Stage]:
     """The stages of a network, from stem to head; every parameter belongs to exactly one.
 
-    In convolutional networks a stage is a run of layers at one resolution, or one of the stacks of blocks that the
-    authors named (`layer1` to `layer4`); in transformers it is a block. The last stage is the head. A network of an
-    unknown kind gets one stage for each direct child that has parameters.
+    In convolutional networks a stage is a run of layers at one resolution, or a stack of blocks that the authors named
+    (`layer1` to `layer4`); in transformers it is a block; in networks of an unknown kind, a direct child with
+    parameters. The last stage is the head.
 
     Args:
         model: a classifier from torchvision, timm or elsewhere, also inside DistributedDataParallel or `torch.compile`.
@@ -81,10 +81,9 @@ def head(model: nn.Module) -> nn.Module:
 def set_trainable(model: nn.Module, names: Collection[str]) -> None:
     """Train exactly the named stages and freeze all others.
 
-    Frozen parameters take no gradient, and drop the one they had, so that no optimizer with momentum moves them.
-    Frozen modules stay in eval mode when `model.train()` is called: BatchNorm keeps its statistics, and dropout and
-    stochastic depth are off. A stage that you unfreeze by hand (`requires_grad_(True)`) follows the next
-    `model.train()` again.
+    Frozen parameters take no gradient and drop the one they had, so that no optimizer with momentum moves them. Frozen
+    modules stay in eval mode when `model.train()` is called: BatchNorm keeps its statistics, and dropout and stochastic
+    depth are off. A stage that you unfreeze by hand (`requires_grad_(True)`) follows `model.train()` again.
 
     Args:
         model: any network that `stages` can read.
@@ -213,10 +212,9 @@ def _check_names(chosen: Collection[str], known: list[str]) -> None:
 
 
 def _update_modes(model: nn.Module) -> None:
-    """Give each module that has to stay in eval mode a `train` method of its own, and take it from the others.
+    """Give each module that has to stay in eval mode a `train` method of its own, which its parents' `train()` calls.
 
-    The method is an attribute of the module, which the `train()` of its parents calls. It leaves the state_dict alone
-    and goes with the model through `copy.deepcopy`, pickling, DistributedDataParallel and `torch.compile`.
+    It leaves the state_dict alone and survives `copy.deepcopy`, pickling, DistributedDataParallel and `torch.compile`.
     """
     held: dict[nn.Module, tuple[nn.Module, ...]] = {}
     for stage in stages(model):
