@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import footprint
+from benchmarks.company import SPINNING
 from benchmarks.contest import contest
 from benchmarks.photos import photos
 
@@ -45,7 +46,9 @@ def rows(folder: str) -> dict[str, Row]:
         bare = {"architecture": "resnet18", "epochs": EPOCHS, "precision": precision}
         extraction[f"floor {precision}"] = ("floor.forward", bare)
     ours = tuple(f"ours {precision}" for precision in PRECISIONS)
-    found = {"extraction": Row(f"feature extraction, ResNet-18, {EPOCHS} epochs", extraction, ours)}
+    title = f"feature extraction, ResNet-18, {EPOCHS} epochs"
+    title += f" (of the tutorial's, {MEASURED_EPOCHS} measured, times {EPOCHS})"
+    found = {"extraction": Row(title, extraction, ours)}
     for architecture in ("resnet18", "mobilenet_v2"):
         given = {"folder": folder, "architecture": architecture}
         peers = {name: (f"peers.{name}", given) for name in ("accelerate", "lightning", "fastai")}
@@ -58,8 +61,11 @@ def rows(folder: str) -> dict[str, Row]:
     memory = {"per item": ("memory.per_item", {})}
     for precision in PRECISIONS:
         memory[f"ours {precision}"] = ("ours.small_network", {"precision": precision})
-        memory[f"floor {precision}"] = ("floor.small_network", {"precision": precision, "images": 2000})
+        memory[f"floor {precision}"] = ("floor.small_network", {"precision": precision, "count": 2000})
     found["memory"] = Row("embedded backbone, 64 px, in memory", memory, ours)
+    company = {"alone": ("company.alone", {}), "alone, spinning": ("company.alone", {"spins": SPINNING})}
+    company["two at once"] = ("company.together", {})
+    found["company"] = Row("embedded backbone fine-tuned, alone and in company", company, ("alone",), repeats=5)
     every = "import helpers; [getattr(helpers, name) for name in helpers.__all__]"
     imports = {
         "torch": "import torch",
@@ -74,8 +80,6 @@ def rows(folder: str) -> dict[str, Row]:
 
 def main() -> None:
     """Measure the rows that are asked for, all of them by default."""
-    from helpers.files import write_json
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor")
     wanted = parser.parse_args().rows
@@ -85,7 +89,7 @@ def main() -> None:
 
     def keep(name: str, row: dict[str, Any] | None) -> None:
         about["rows"][name] = row
-        write_json(RESULTS, about)
+        RESULTS.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     with tempfile.TemporaryDirectory() as folder:
         about["photos"] = photos(Path(folder))

@@ -16,11 +16,14 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-Preprocessing = tuple[str, Mapping[str, Any]]
-"""A contender: `module.function` in this package, which makes the work, and its arguments."""
+Contender = tuple[str, Mapping[str, Any]]
+"""`module.function` in this package, which makes the work, and its arguments."""
+
+OURS = ("ours", "floor")
+"""Modules that run as our own processes do: `helpers` is imported before torch, and limits how threads spin."""
 
 
-def contest(contenders: Mapping[str, Preprocessing], repeats: int) -> dict[str, dict[str, float]]:
+def contest(contenders: Mapping[str, Contender], repeats: int) -> dict[str, dict[str, float]]:
     """Time every contender `repeats` times after one turn to warm up.
 
     Args:
@@ -33,13 +36,13 @@ def contest(contenders: Mapping[str, Preprocessing], repeats: int) -> dict[str, 
     lines: dict[str, Connection] = {}
     turns: dict[str, list[tuple[float, int]]] = {name: [] for name in contenders}
     with contextlib.ExitStack() as processes:
-        for name, preprocessing in contenders.items():
-            lines[name] = processes.enter_context(_contender(preprocessing))
-            _answer(name, lines[name])
+        for name, contender in contenders.items():
+            lines[name] = processes.enter_context(waiting(contender))
+            answer(name, lines[name])
         for turn in range(repeats + 1):
             for name, line in lines.items():
                 line.send("go")
-                result = _answer(name, line)
+                result = answer(name, line)
                 if turn:
                     turns[name].append(result)
     return {
@@ -49,11 +52,11 @@ def contest(contenders: Mapping[str, Preprocessing], repeats: int) -> dict[str, 
 
 
 @contextlib.contextmanager
-def _contender(preprocessing: Preprocessing) -> Iterator[Connection]:
+def waiting(contender: Contender) -> Iterator[Connection]:
     """A process that waits for its turns; it ends with the contest, however that ends."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, preprocessing))
+    process = context.Process(target=_serve, args=(there, contender))
     process.start()
     try:
         yield here
@@ -62,22 +65,26 @@ def _contender(preprocessing: Preprocessing) -> Iterator[Connection]:
         process.join()
 
 
-def _answer(name: str, line: Connection) -> Any:
+def answer(name: str, line: Connection) -> Any:
     answer = line.recv()
     if isinstance(answer, str):
         raise RuntimeError(f"{name} failed:\n{answer}")
     return answer
 
 
-def _serve(line: Connection, preprocessing: Preprocessing) -> None:
+def _serve(line: Connection, contender: Contender) -> None:
     """In the contender's process: make the work, then do one turn whenever asked."""
     try:
-        module, function = preprocessing[0].rsplit(".", 1)
-        work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**preprocessing[1])
+        module, function = contender[0].rsplit(".", 1)
+        if module in OURS:
+            importlib.import_module("helpers")
+        work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**contender[1])
         line.send(None)
         while line.recv() == "go":
             start = time.perf_counter()
             images = work()
             line.send((time.perf_counter() - start, images))
+    except EOFError:  # whoever was to give the turns is gone
+        return
     except Exception:
         line.send(traceback.format_exc())

@@ -13,7 +13,6 @@ from helpers import load_backbone, replace_head
 from helpers.training.runs.precision import autocast, tune_allocator
 
 BATCH = 32
-CPU = torch.device("cpu")
 TRAIN_PHOTOS, VAL_PHOTOS = (sum(COUNTS[split].values()) for split in ("train", "val"))
 
 
@@ -25,7 +24,7 @@ def forward(architecture: str, precision: str, epochs: int) -> Callable[[], int]
 
     @torch.inference_mode()
     def work() -> int:
-        with autocast(precision, CPU):
+        with autocast(precision, images):
             for _ in range(round((TRAIN_PHOTOS + VAL_PHOTOS) / len(images))):
                 model(images)
         return epochs * TRAIN_PHOTOS
@@ -53,7 +52,7 @@ def _steps(model: nn.Module, size: int, precision: str, count: int) -> Callable[
     def epoch() -> int:
         steps = round(count / BATCH)
         for _ in range(steps):
-            with autocast(precision, CPU):
+            with autocast(precision, images):
                 loss = nn.functional.cross_entropy(model(images), labels)
             optimizer.zero_grad()
             loss.backward()

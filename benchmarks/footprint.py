@@ -35,7 +35,7 @@ def measure() -> dict[str, Any] | None:
 def _transfer(count: int) -> float:
     import os
 
-    from helpers import Phase, fit, load_backbone, load_task, replace_head
+    from helpers import Phase, Settings, fit, load_backbone, load_task, replace_head
     from helpers.data.preprocessing import IMAGENET
 
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def _transfer(count: int) -> float:
         done, peak = threading.Event(), [0.0]
         watcher = threading.Thread(target=_watch, args=(done, peak))
         watcher.start()
-        fit(model, task, [Phase("head", 1e-3, 2)], preprocessing=IMAGENET, verbose=False)
+        fit(model, task, [Phase("head", 1e-3, 2)], Settings(preprocessing=IMAGENET), verbose=False)
         done.set()
         watcher.join()
     return peak[0]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from torchvision import models
 
 from benchmarks.tutorial import network
-from helpers import Phase, Task, fit, load_backbone, load_task, replace_head
+from helpers import Phase, Settings, Task, fit, load_backbone, load_task, replace_head
 from helpers.data.preprocessing import Preprocessing
 
 
@@ -24,7 +24,8 @@ def feature_extraction(folder: str, architecture: str, epochs: int, precision: s
         os.environ["HELPERS_CACHE"] = cache
         model = replace_head(network(architecture), 2)
         task = load_task(folder)
-        fit(model, task, [Phase("head", 1e-3, epochs)], preprocessing=preprocessing, precision=precision, verbose=False)
+        settings = Settings(preprocessing=preprocessing, precision=precision)
+        fit(model, task, [Phase("head", 1e-3, epochs)], settings, verbose=False)
         shutil.rmtree(cache)
         return epochs * len(task.train)
 
@@ -46,10 +47,10 @@ def small_network(precision: str) -> Callable[[], int]:
 
 
 def _epochs(model, task: Task, preprocessing: Preprocessing, precision: str, augment: str) -> Callable[[], int]:
-    options = {"preprocessing": preprocessing, "precision": precision, "augment": augment, "verbose": False}
+    settings = Settings(preprocessing=preprocessing, precision=precision, augment=augment, keep_best=False)
 
     def epoch() -> int:
-        fit(model, task, [Phase("all", 1e-4, 1)], keep_best=False, **options)
+        fit(model, task, [Phase("all", 1e-4, 1)], settings, verbose=False)
         return len(task.train)
 
     return epoch
