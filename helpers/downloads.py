@@ -1,4 +1,4 @@
-"""Downloads that arrive whole or say why not: resumed after a break, checked by hash, put in place in one step."""
+"""Download files: resumed after a break, checked by hash, put in place in one step; unpack archives safely."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 from helpers.errors import HelpersError, warn
 
@@ -32,28 +32,15 @@ BREAKS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Tim
 """What a broken connection raises."""
 
 
-class Expected(NamedTuple):
-    """The hash that a file must have; `prefix` may be shorter than the whole digest."""
-
-    algorithm: str
-    prefix: str
-
-    def met_by(self, path: Path) -> bool:
-        """Whether the file has this hash."""
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, self.algorithm).hexdigest().startswith(self.prefix)
-
-
 def download(
     url: str,
     path: str | Path,
     *,
     sha256: str | None = None,
-    sha256_prefix: str | None = None,
     md5: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Fetch a file, unless it is there already.
+    """Download a file, unless it is there already.
 
     What has arrived is kept beside the target, in `<name>.part`, and taken up again after a break where the server
     allows it (HTTP range requests, RFC 9110, section 14). The target appears only when it is whole and its hash is
@@ -62,8 +49,7 @@ def download(
     Args:
         url: an http or https address.
         path: where to put the file; its folder is created.
-        sha256: expected SHA-256, 64 hexadecimal digits.
-        sha256_prefix: its first digits, as in the names of PyTorch's weights.
+        sha256: expected SHA-256, or its first digits, as in the names of PyTorch's weights.
         md5: expected MD5, for publishers who give no better.
         progress: show a progress bar (on a terminal).
 
@@ -78,11 +64,7 @@ def download(
     path = Path(path)
     if not url.startswith(("http://", "https://")):
         raise HelpersError(f"{url} is no web address; give one that begins with http:// or https://.")
-    expected = [
-        Expected(algorithm, digest.lower())
-        for algorithm, digest in (("sha256", sha256), ("sha256", sha256_prefix), ("md5", md5))
-        if digest
-    ]
+    expected = ("sha256", sha256.lower()) if sha256 else ("md5", md5.lower()) if md5 else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _is_there(path, expected):
@@ -100,30 +82,37 @@ def download(
     return path
 
 
-def _is_there(path: Path, expected: list[Expected]) -> bool:
+def _matches(path: Path, expected: tuple[str, str] | None) -> bool:
+    """Whether a file has the hash (algorithm, first digits) that it must have, if any."""
+    if expected is None:
+        return True
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, expected[0]).hexdigest().startswith(expected[1])
+
+
+def _is_there(path: Path, expected: tuple[str, str] | None) -> bool:
     if not path.exists():
         return False
-    if all(hash_.met_by(path) for hash_ in expected):
+    if _matches(path, expected):
         return True
     warn(f"{path} is not what was published (its hash differs); it is fetched anew.")
     return False
 
 
-def _fetch_checked(url: str, path: Path, expected: list[Expected], progress: bool) -> None:
+def _fetch_checked(url: str, path: Path, expected: tuple[str, str] | None, progress: bool) -> None:
     part = path.with_name(f"{path.name}.part")
     resumed = part.exists()
-    if not (resumed and expected and all(hash_.met_by(part) for hash_ in expected)):
+    if not (resumed and expected and _matches(part, expected)):
         _fetch(url, path, part, progress)
-    if resumed and not all(hash_.met_by(part) for hash_ in expected):
+    if resumed and not _matches(part, expected):
         part.unlink()  # the first half may be another file's
         _fetch(url, path, part, progress)
-    for hash_ in expected:
-        if not hash_.met_by(part):
-            part.unlink()
-            raise HelpersError(
-                f"{url} gave a file whose {hash_.algorithm.upper()} does not begin with {hash_.prefix}, so it is not "
-                f"what was published, and it was not kept; try again, or {_by_hand(url, path)}"
-            )
+    if not _matches(part, expected):
+        part.unlink()
+        raise HelpersError(
+            f"{url} gave a file whose {expected[0].upper()} does not begin with {expected[1]}, so it is not what was "
+            f"published, and it was not kept; try again, or {_by_hand(url, path)}"
+        )
     part.replace(path)
 
 
@@ -209,9 +198,10 @@ def extract(archive: str | Path, folder: str | Path, inner: str) -> Path:
     archive, folder = Path(archive), Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp") as temporary:
+        safely = {} if archive.suffix == ".zip" else {"filter": "data"}  # zip archives never lead out of the folder
         try:
-            _unpack(archive, temporary)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+            shutil.unpack_archive(archive, temporary, **safely)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError, zlib.error) as error:
             raise HelpersError(f"{archive} cannot be unpacked ({error}); remove it, and run this again.") from error
         unpacked = Path(temporary) / inner
         if not unpacked.is_dir():
@@ -221,15 +211,3 @@ def extract(archive: str | Path, folder: str | Path, inner: str) -> Path:
         except OSError as error:
             raise HelpersError(f"{folder} is in the way of what {archive.name} holds; move it away.") from error
     return folder
-
-
-def _unpack(archive: Path, folder: str) -> None:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            for name in opened.namelist():
-                if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match("[A-Za-z]:", name):
-                    raise ValueError(f"it wants to write to {name}")
-            opened.extractall(folder)  # compares checksums as it goes
-    else:
-        with tarfile.open(archive) as opened:
-            opened.extractall(folder, filter="data")  # refuses paths that lead out

@@ -77,7 +77,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
-@pytest.mark.parametrize("expected", [{"sha256": SHA256}, {"sha256_prefix": SHA256[:8]}, {"md5": MD5.upper()}, {}])
+@pytest.mark.parametrize("expected", [{"sha256": SHA256}, {"sha256": SHA256[:8]}, {"md5": MD5.upper()}, {}])
 def test_a_file_arrives_once(server, tmp_path, expected):
     path = download(f"{server.url}/plain", tmp_path / "new" / "file.bin", **expected)
     assert path.read_bytes() == CONTENT
@@ -148,7 +148,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 @pytest.mark.fault
 def test_a_wrong_hash_is_not_kept(server, tmp_path):
     with pytest.raises(HelpersError, match="SHA256 does not begin with 000000"):
-        download(f"{server.url}/plain", tmp_path / "file.bin", sha256_prefix="000000")
+        download(f"{server.url}/plain", tmp_path / "file.bin", sha256="000000")
     assert names(tmp_path) == []
 
 

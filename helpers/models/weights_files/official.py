@@ -100,7 +100,7 @@ def _verified_file(url: str, root: str | Path | None) -> Path:
     folder = Path(root) if root is not None else Path(torch.hub.get_dir()) / "checkpoints"
     name = url.rpartition("/")[2]
     promised = _HASH_IN_NAME.search(name)
-    return download(url, folder / name, sha256_prefix=promised[1] if promised else None)
+    return download(url, folder / name, sha256=promised[1] if promised else None)
 
 
 def _hub_file(tag: str, repository: str, filename: str | None) -> Path:
