@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import re
 import shutil
 import tarfile
 import tempfile
@@ -91,12 +90,11 @@ def _matches(path: Path, expected: tuple[str, str] | None) -> bool:
 
 
 def _is_there(path: Path, expected: tuple[str, str] | None) -> bool:
-    if not path.exists():
+    there = path.exists()
+    if there and not _matches(path, expected):
+        warn(f"{path} is not what was published (its hash differs); it is fetched anew.")
         return False
-    if _matches(path, expected):
-        return True
-    warn(f"{path} is not what was published (its hash differs); it is fetched anew.")
-    return False
+    return there
 
 
 def _fetch_checked(url: str, path: Path, expected: tuple[str, str] | None, progress: bool) -> None:
@@ -155,11 +153,7 @@ def _receive(url: str, part: Path, progress: bool) -> bool:
     request = urllib.request.Request(url, headers=headers)
     opener = urllib.request.build_opener()  # a new one reads the proxy settings of now, not of the first download
     with opener.open(request, timeout=PATIENCE) as response:
-        start = _start(response)
-        if start != have:
-            have = 0
-            if start:
-                raise http.client.HTTPException(f"the server began at byte {start}")
+        have = have if response.status == 206 else 0  # anything else is the file from its beginning
         length = response.headers.get("Content-Length")
         total = None if length is None else have + int(length)
         if total and total - have > shutil.disk_usage(part.parent).free:
@@ -179,14 +173,6 @@ def _receive(url: str, part: Path, progress: bool) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _start(response: http.client.HTTPResponse) -> int:
-    """The place in the file where the answer begins."""
-    if response.status != 206:
-        return 0
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else 0
 
 
 def extract(archive: str | Path, folder: str | Path, inner: str) -> Path:
