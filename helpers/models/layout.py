@@ -34,20 +34,12 @@ class _Unit:
     among_blocks: bool = False
 
     @property
-    def container(self) -> str:
-        return self.path.rpartition(".")[0]
-
-    @property
     def shrinks(self) -> bool:
         return self.module is not None and _shrinks(self.module)
 
     @property
     def is_block(self) -> bool:
         return self.weights > 1 and self.path.rpartition(".")[2] not in _STEMS
-
-    @property
-    def is_stack(self) -> bool:
-        return self.is_block and isinstance(self.module, _STACKS)
 
 
 def layout(model: nn.Module) -> list[tuple[str, list[str], list[nn.Module]]]:
@@ -179,9 +171,9 @@ def _begins(unit: _Unit, groups: list[list[_Unit]], smaller: bool) -> bool:
     if unit.among_blocks and not _has_block(current):
         if not unit.is_block:  # the stem grows
             return False
-        waiting = current[-1].container == unit.container  # a downsampling layer before its blocks
-        return len(groups) == 1 or not waiting
-    if unit.is_stack or isinstance(unit.module, nn.Linear):
+        containers = {each.path.rpartition(".")[0] for each in (current[-1], unit)}
+        return len(groups) == 1 or len(containers) > 1  # else a downsampling layer waits for its blocks
+    if isinstance(unit.module, nn.Linear) or (unit.is_block and isinstance(unit.module, _STACKS)):
         return True
     if unit.by_resolution or (unit.among_blocks and not unit.is_block):
         return smaller or unit.shrinks

@@ -60,7 +60,9 @@ def load_checkpoint(path: str | Path, needs: Collection[str] = ()) -> tuple[dict
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise HelpersError(f"{path} is cut short or not a safetensors file ({error}); restore or delete it") from error
+        raise HelpersError(
+            f"{path} is damaged or another kind of file ({error}); the trained model of a run is in model.safetensors"
+        ) from error
     if header.get("format") != FORMAT:
         raise HelpersError(f"{path} is a safetensors file, but was not saved by this package ({FORMAT})")
     text = header.get("description", "")
