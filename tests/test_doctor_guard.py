@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import HelpersError, Phase, fit, load_backbone, load_task, replace_head
+from helpers import HelpersError, Phase, Settings, fit, load_backbone, load_task, replace_head
 from helpers.commands import main
 from helpers.data.loaders import make_loaders
 
@@ -40,8 +40,9 @@ def test_loaders_of_another_preparation_are_refused(task):
         (0.0,) * 3, (1.0,) * 3, model.preprocessing.image_size, model.preprocessing.resize_size
     )
     loaders = make_loaders(task, plain)
+    settings = Settings(preprocessing=model.preprocessing)
     with pytest.raises(HelpersError, match="not-normalized"):
-        fit(model, task, [Phase("all", 1e-3, 1)], preprocessing=model.preprocessing, loaders=loaders, verbose=False)
+        fit(model, task, [Phase("all", 1e-3, 1)], settings=settings, loaders=loaders, verbose=False)
 
 
 def test_a_run_is_the_same_with_and_without(task):
@@ -50,7 +51,7 @@ def test_a_run_is_the_same_with_and_without(task):
         model = network(task)
         torch.manual_seed(5)
         strategy = [Phase("head", 1e-2, 1), Phase("all", 1e-3, 1, update_batchnorm=True)]
-        fit(model, task, strategy, augment="light", mix="mixup", keep_best=False, verbose=False, doctor=doctor)
+        fit(model, task, strategy, settings=Settings(mix="mixup", keep_best=False), verbose=False, doctor=doctor)
         ends.append((model.state_dict(), torch.get_rng_state()))
     assert torch.equal(ends[0][1], ends[1][1])
     assert all(torch.equal(value, ends[1][0][name]) for name, value in ends[0][0].items())

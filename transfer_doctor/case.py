@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import nn
 
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.forward_trace import ForwardTrace, Layer, forward_order, tensors_in
@@ -67,7 +69,8 @@ class Case(Inputs):
         try:
             with torch.no_grad():
                 answer = self.run(model, self.batch[0][: self.affordable])
-                self.scores(answer)
+                if not self.scores(answer).any() and _fill_zero_layers(model):
+                    answer = self.run(model, self.batch[0][: self.affordable])
                 return answer, None
         except Exception as error:  # the check `module_raises` reports it
             return None, error
@@ -101,6 +104,32 @@ class Case(Inputs):
         outputs = self.scores(self._in_eval[0]).shape[-1]  # of several outputs one is the scores
         return next((x for x in reversed(matrices) if x.weight.shape[0] == outputs), matrices[-1])
 
+    def layer_after(self, layer: Layer) -> Layer | None:
+        """The layer that `forward` reaches next."""
+        return self._next.get(layer.name)
+
+    @cached_property
+    def _next(self) -> dict[str, Layer]:
+        return {layer.name: after for layer, after in pairwise(self.layers)}
+
+    @cached_property
+    def batch_norm_inputs(self) -> dict[str, torch.Tensor]:
+        """The variance of each channel (C,) that each BatchNorm layer gets in a batch, by the layer's name."""
+        variances: dict[str, torch.Tensor] = {}
+        model = self.copies()[0].eval()
+
+        def watch(name: str) -> Callable:
+            return lambda module, inputs: variances.__setitem__(
+                name, inputs[0].float().transpose(0, 1).flatten(1).var(1)
+            )
+
+        for layer in self.layers:
+            if layer.is_batch_norm:
+                model.get_submodule(layer.name).register_forward_pre_hook(watch(layer.name))
+        with torch.no_grad():
+            self.run(model, self.batch[0][: self.affordable])
+        return variances
+
     @cached_property
     def untrained(self) -> set[str]:
         """Names of the layers whose weights look freshly initialized.
@@ -108,11 +137,12 @@ class Case(Inputs):
         A layer whose BatchNorm has statistics was in a network that ran, so it does not count as new: a network that
         learned only briefly leaves some layers near where they began.
         """
-        after = dict(zip([layer.name for layer in self.layers], [*self.layers[1:], None], strict=True))
         return {
             layer.name
             for layer in self.layers
-            if layer.weight is not None and looks_untrained(layer.weight) and not has_statistics(after[layer.name])
+            if layer.weight is not None
+            and looks_untrained(layer.weight)
+            and not has_statistics(self.layer_after(layer))
         }
 
     @cached_property
@@ -121,11 +151,16 @@ class Case(Inputs):
 
         Small layers that do not tell count only where no layer of the body does.
         """
-        after = dict(zip([layer.name for layer in self.layers], [*self.layers[1:], None], strict=True))
         body = [layer for layer in self.layers if layer.weight is not None and layer is not self.head]
-        trained = [x for x in body if looks_untrained(x.weight) is False or has_statistics(after[x.name])]
+        trained = [x for x in body if looks_untrained(x.weight) is False or has_statistics(self.layer_after(x))]
         small = [x for x in body if looks_untrained(x.weight) is None and not set(x.parameters) & self.new_head]
         return trained or small
+
+    @property
+    def pretrained_and_norms(self) -> list[Layer]:
+        """The pretrained layers with the normalization between them, from stem to head."""
+        pretrained = {layer.name for layer in self.pretrained}
+        return [x for x in self.layers if x.name in pretrained or (x.is_norm and x is not self.head)]
 
     @cached_property
     def new_head(self) -> set[str]:
@@ -141,6 +176,14 @@ class Case(Inputs):
         """Names of layers for a sentence: all of a few, else the first, the last and how many."""
         names = [layer.name or "the model itself" for layer in layers]
         return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]} ... {names[-1]} ({len(names)} layers)"
+
+
+def _fill_zero_layers(model: nn.Module) -> bool:
+    """Give small random weights to layers that hold zeros alone, as BiT's new head has; whether there were any."""
+    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and not m.weight.any()]
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=0.05, generator=torch.Generator(layer.weight.device).manual_seed(0))
+    return bool(layers)
 
 
 def in_python(name: str, root: str = "model") -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 
 import torch
 
+from transfer_doctor.batches import unpack
 from transfer_doctor.case import Case
 from transfer_doctor.expectations import expected_classes
 from transfer_doctor.findings import CannotTell, Symptom, check
-from transfer_doctor.loader_sample import LoaderSample, unpack
+from transfer_doctor.loader_sample import LoaderSample
 
 FOLDERS = 12  # of whose images one is read, where the labels are stored nowhere
 STRONG = 10  # times as many images in the largest class as in the smallest
@@ -79,8 +81,11 @@ def classes_missing(case: Case) -> Symptom | None:
         return None
     names = case.class_names or []
     named = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in absent[:6])
-    elsewhere = ""
-    if case.val_loader is not None and case.val_loader.labels is not None:
+    undrawn = 0
+    if sample.stored_labels is not None:
+        undrawn = int(torch.isin(sample.stored_labels, torch.tensor(absent)).sum())
+    elsewhere = f" The dataset has {undrawn} images of them, and the sampler never draws one." if undrawn else ""
+    if not undrawn and case.val_loader is not None and case.val_loader.labels is not None:
         there = int(torch.isin(case.val_loader.labels, torch.tensor(absent)).sum())
         elsewhere = f" The validation split has {there} images of them." if there else ""
     return Symptom(
@@ -142,6 +147,8 @@ def class_names_in_another_order(case: Case) -> Symptom | None:
         raise CannotTell("no class names were given")
     names = case.sample.class_names
     given = [str(name) for name in case.classes]
+    if names and len(names) == len(given) and (numbers := _sorted_as_text(names)):
+        return _numbered_folders(names, given, numbers)
     if not names or sorted(names) != sorted(given) or names == given:
         return None
     first = next(i for i, (a, b) in enumerate(zip(given, names, strict=True)) if a != b)
@@ -152,7 +159,33 @@ def class_names_in_another_order(case: Case) -> Symptom | None:
     )
 
 
-@check("warning", needs=("train_loader",))
+def _sorted_as_text(names: list[str]) -> list[int]:
+    """The numbers of class folders "1", "10", "11", "2" ..., or nothing where they are no numbers or in order."""
+    if not all(name.strip().isdigit() for name in names):
+        return []
+    numbers = [int(name) for name in names]
+    return numbers if numbers != sorted(numbers) else []
+
+
+def _numbered_folders(names: list[str], given: list[str], numbers: list[int]) -> Symptom | None:
+    """Names that are given by number, while the dataset sorts its folders as text."""
+    told = [re.findall(r"\d+", name) for name in given]
+    own = [int(digits[-1]) if digits else None for digits in told]
+    if own == numbers or given == names:
+        return None
+    first = next(i for i, (a, b) in enumerate(zip(numbers, sorted(numbers), strict=True)) if a != b)
+    certain = own == sorted(numbers) or own == [n - numbers[0] for n in sorted(numbers)]
+    return Symptom(
+        f"Class {first} is folder {names[first]!r}, and the names given call it {given[first]!r}"
+        + ("." if certain else "; are they in that order?"),
+        f"{len(names)} folders are numbers sorted as text: {', '.join(names[:5])} ... In the order of the numbers, "
+        f"{first} would be folder {sorted(numbers)[first]}.",
+        "classes = [name_of[folder] for folder in train_dataset.classes]  # by folder, not by position",
+        severity="warning" if certain else "note",
+    )
+
+
+@check("warning", needs=("train_loader",), unless=("class-weights-backwards", "images-never-drawn"))
 def class_imbalance(case: Case) -> Symptom | None:
     """Some classes have many times as many training images as others."""
     sample = case.train_loader

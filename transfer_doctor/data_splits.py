@@ -46,6 +46,14 @@ def shared_transform(case: Case) -> Symptom | None:
         return None
     changed, looked = _changing(case.val_loader)
     steps = _random_steps(case.val_loader)
+    lost = _overwritten(train) or _ignored_transform(case)
+    if lost and not changed:
+        return Symptom(
+            "Training and validation share one dataset object, and its transform was overwritten: training has lost "
+            "its own.",
+            f"Both are parts of the same {type(train).__name__} of {len(train)} images; {lost}",
+            TWO_DATASETS,
+        )
     return Symptom(
         "Training and validation share one dataset object and so one transform"
         + (": validation images are augmented too." if changed else "."),
@@ -53,7 +61,8 @@ def shared_transform(case: Case) -> Symptom | None:
         + (
             f"{changed} of {looked} validation images differed when asked for twice{steps}."
             if changed
-            else "its transform is not random, so nothing is wrong yet; augmentation would reach both."
+            else "it has one transform for both, the one that was set last, and that is not random: training is not "
+            "augmented, whatever was set before."
         ),
         TWO_DATASETS,
         severity="warning" if changed else "note",
@@ -89,6 +98,27 @@ def split_overlap(case: Case) -> Symptom | None:
     )
 
 
+def _overwritten(dataset: Any) -> str:
+    """What a torchvision dataset remembers of the transform that it was made with, where that is another one now."""
+    first = getattr(getattr(dataset, "transforms", None), "transform", None)
+    now = getattr(dataset, "transform", None)
+    if first is None or now is None or first is now:
+        return ""
+    return f"it was made with {_in_line(first)} and now has {_in_line(now)} in both."
+
+
+def _ignored_transform(case: Case) -> str:
+    """Whether a transform was set on a `Subset`, which never reads it."""
+    for loader in case.loaders:
+        if isinstance(getattr(loader, "dataset", None), Subset) and "transform" in vars(loader.dataset):
+            return "the transform that was set on a Subset does nothing: images come from the dataset inside it."
+    return ""
+
+
+def _in_line(transform: Any) -> str:
+    return " ".join(str(transform).split())[:120]
+
+
 def _changing(sample: LoaderSample) -> tuple[int, int]:
     """How many of a few images differ between two passes, and how many were looked at."""
     try:
@@ -119,7 +149,7 @@ def _random_steps(sample: LoaderSample) -> str:
 
 def _shared(case: Case, train: LoaderSample, val: LoaderSample) -> tuple[list[Any], int, str]:
     """Images in both splits, of how many, and how that was found."""
-    drawn, scored = _drawn(train), _drawn(val)
+    drawn, scored = train.reachable, val.reachable
     if train.files and val.files:
         mine, theirs = [train.files[i] for i in drawn], [val.files[i] for i in scored]
         hashes = _by_content(mine, theirs)
@@ -137,14 +167,6 @@ def _shared(case: Case, train: LoaderSample, val: LoaderSample) -> tuple[list[An
     known = set(mine)
     shared = [f"validation image {index}" for index, digest in enumerate(theirs) if digest in known]
     return shared, len(theirs), f"Compared {len(mine)} training images with {len(theirs)}, pixel by pixel"
-
-
-def _drawn(sample: LoaderSample) -> list[int]:
-    """The images of the dataset that the loader's sampler draws from."""
-    if not indexed(sample.dataset):
-        return []
-    indices = getattr(getattr(sample.loader, "sampler", None), "indices", None)
-    return list(range(len(sample.dataset))) if indices is None else [int(i) for i in indices]
 
 
 def _by_content(train: list[Path], val: list[Path]) -> dict[Path, bytes]:

@@ -21,6 +21,8 @@ from transfer_doctor.report import Diagnosis
 SAMPLE_SECONDS = 2.0
 GUARD_SECONDS = 0.2
 LEFT_TO_FIT = {  # which ends such a run by itself, and then knows more
+    "rate-too-low",  # trial steps cost too much
+    "weight-decay-too-high",
     "rate-too-high",  # trial steps cost too much; it stops at a loss that is not finite, and names the rate
     "images-not-finite",  # and names the image
 }
@@ -46,10 +48,10 @@ def diagnose(
 
     Args:
         model: any classifier; compiled and DistributedDataParallel-wrapped ones too.
-        optimizer: any optimizer.
+        optimizer: any optimizer, or several in a list, tuple or dictionary.
         train_loader: any iterable of `(images (B, C, H, W), labels (B,))`, or of dictionaries that hold them.
         val_loader: likewise.
-        scheduler: the learning-rate scheduler.
+        scheduler: the learning-rate scheduler, or several.
         criterion: the loss, a module or a function of (outputs, labels).
         weights: what was to be loaded: a torchvision enum, a timm name, a state dict or a file. `False` says that the
             network starts from scratch on purpose.
@@ -99,7 +101,7 @@ def guard(
     }
     found = examine(serious, model, optimizer, (train_loader, val_loader), others, GUARD_SECONDS)
     certain = [finding for finding in found if finding.code not in ON_PURPOSE]
-    Diagnosis(certain, found.not_checked, found.seconds).raise_on("error")
+    Diagnosis(certain, found.not_checked, found.seconds, found.done).raise_on("error")
 
 
 def examine(
@@ -131,7 +133,8 @@ def examine(
         for check in checks:
             missing = [need for need in check.needs if need not in present]
             if missing:
-                not_checked[check.code] = unread or f"needs {' and '.join(_spoken(missing))}"
+                unreadable = unread if any("loader" in need for need in missing) else ""
+                not_checked[check.code] = unreadable or f"needs {' and '.join(_spoken(missing))}"
                 continue
             try:
                 found += [_finding(check, symptom) for symptom in _symptoms(check, case)]
@@ -142,7 +145,7 @@ def examine(
     codes = {finding.code for finding in found}
     by_code = {check.code: check for check in checks}
     kept = [finding for finding in found if not codes & set(by_code[finding.code].unless)]
-    return Diagnosis(kept, not_checked, time.perf_counter() - start)
+    return Diagnosis(kept, not_checked, time.perf_counter() - start, len(checks) - len(not_checked))
 
 
 def _samples(
@@ -152,9 +155,11 @@ def _samples(
     unread = ""
     for loader, split in zip(loaders, ("training", "validation"), strict=True):
         try:
-            copy = None if loader is None else stack.enter_context(loader_copy(loader))
-            samples.append(None if copy is None else LoaderSample(copy, split, seconds))
-        except TypeError as error:
+            sample = None if loader is None else LoaderSample(stack.enter_context(loader_copy(loader)), split, seconds)
+            if sample is not None:
+                _ = sample.first_pass
+            samples.append(sample)
+        except (TypeError, CannotTell) as error:
             samples.append(None)
             unread = f"the {split} loader cannot be read: {error}"
     return samples, unread
@@ -163,15 +168,15 @@ def _samples(
 def _present(case: Case) -> set[str]:
     names = ("model", "optimizer", "train_loader", "val_loader", "scheduler", "criterion")
     present = {name for name in names if getattr(case, name) is not None}
-    if not hasattr(case.optimizer, "param_groups"):
-        present.discard("optimizer")  # a list of several, for instance
+    if not case.schedulers:
+        present.discard("scheduler")
     if case.weights is not None and case.weights is not False:
         present.add("weights")
     return present | ({"loader"} if case.samples else set())
 
 
 def _spoken(needs: list[str]) -> list[str]:
-    words = {"loader": "a loader", "optimizer": "one `optimizer`"}
+    words = {"loader": "a loader", "optimizer": "`optimizer`"}
     return [words.get(need, f"`{need}`") for need in needs]
 
 

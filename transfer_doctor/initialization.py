@@ -13,7 +13,7 @@ ENOUGH = 2000  # weights; below this a layer's distribution tells too little
 KURTOSIS = {"uniform": 1.8, "normal": 3.0, "normal cut at two sigma": 2.37}
 
 
-def looks_untrained(weight: torch.Tensor) -> bool | None:
+def looks_untrained(weight: torch.Tensor, enough: int = ENOUGH) -> bool | None:
     """Whether weights (out, in, ...) are as an initializer leaves them; None where they are too few to tell.
 
     An initializer draws every weight independently from one uniform or normal distribution around zero. Training
@@ -29,7 +29,7 @@ def looks_untrained(weight: torch.Tensor) -> bool | None:
     variance = weight.var(unbiased=False)
     if variance == 0:
         return True
-    if count < ENOUGH or fan_in < 9 or len(weight) < 2:
+    if count < enough or fan_in < 9 or len(weight) < 2:
         return None
     kurtosis = float(((weight - weight.mean()) ** 4).mean() / variance**2)
     tolerance = 6 * math.sqrt(24 / count) + 0.03

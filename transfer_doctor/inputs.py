@@ -16,6 +16,7 @@ from transfer_doctor.findings import CannotTell
 from transfer_doctor.forward_trace import main_output
 from transfer_doctor.isolation import copies, unwrap
 from transfer_doctor.loader_sample import LoaderSample
+from transfer_doctor.optimizers import as_one, each_optimizer, each_scheduler
 
 TRIAL_IMAGES = 16
 
@@ -41,13 +42,22 @@ class Inputs:
     def __post_init__(self) -> None:
         if isinstance(self.model, nn.Module):
             self.model = unwrap(self.model)
-        self.optimizer = _inside(self.optimizer, "optimizer")
-        self.scheduler = _inside(self.scheduler, "scheduler")
+        self.optimizer = as_one(self.optimizer)
+        self.schedulers = each_scheduler(self.scheduler)
         if isinstance(self.classes, int):
             self.classes = [str(number) for number in range(self.classes)]
         elif isinstance(self.classes, Mapping):  # ImageFolder's `class_to_idx`, or number -> name
-            by_number = {str(v): k for k, v in self.classes.items()} | {str(k): v for k, v in self.classes.items()}
-            self.classes = [by_number[str(number)] for number in range(len(self.classes))]
+            self.classes = self._names_by_number(self.classes)
+
+    def _names_by_number(self, classes: Mapping) -> list[str]:
+        """Class names in the order of their numbers, from name -> number, number -> name or folder -> name."""
+        if all(isinstance(number, int) for number in classes.values()):
+            return sorted(classes, key=classes.get)
+        folders = next((sample.class_names for sample in self.samples if sample.class_names), None) or ()
+        if {str(folder) for folder in folders} == {str(key) for key in classes}:
+            by_folder = {str(key): name for key, name in classes.items()}
+            return [by_folder[str(folder)] for folder in folders]
+        return [classes[key] for key in sorted(classes, key=lambda key: (len(str(key)), str(key)))]
 
     @property
     def samples(self) -> list[LoaderSample]:
@@ -62,6 +72,11 @@ class Inputs:
         return self.samples[0]
 
     @property
+    def optimizer_name(self) -> str:
+        """The optimizer's class, of several the first one's."""
+        return type(each_optimizer(self.optimizer)[0]).__name__
+
+    @property
     def shared_datasets(self) -> tuple[Any, Any]:
         """The learner's own datasets, each without the `Subset`s around it."""
         return tuple(_whole_dataset(getattr(loader, "dataset", None)) for loader in self.loaders)
@@ -73,10 +88,15 @@ class Inputs:
         return first.device
 
     def for_model(self, images: torch.Tensor) -> torch.Tensor:
-        """Images on the model's device and, where they are floating, in the model's precision."""
-        first = next(iter(self.model.parameters()), torch.empty(0))
+        """Images on the model's device and, where they are floating, in the precision of its copies."""
         images = images.to(self.device)
-        return images.to(first.dtype) if images.is_floating_point() else images
+        return images.to(self.dtype) if images.is_floating_point() else images
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """In which precision the copies compute: the model's own, but not in half on a CPU, which takes minutes."""
+        own = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
+        return torch.float32 if own == torch.float16 and self.device.type == "cpu" else own
 
     @cached_property
     def class_names(self) -> list[str] | None:
@@ -100,6 +120,15 @@ class Inputs:
         """As many other images, with their labels; fewer or none where the loader gave no more."""
         images, labels = self.images_and_labels
         return images[TRIAL_IMAGES : 2 * TRIAL_IMAGES], labels[TRIAL_IMAGES : 2 * TRIAL_IMAGES]
+
+    @property
+    def sample_labels(self) -> torch.Tensor:
+        """The labels of up to 64 images that were read.
+
+        Raises:
+            CannotTell: if no loader gives a batch.
+        """
+        return self.images_and_labels[1][:64]
 
     @cached_property
     def images_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,7 +155,8 @@ class Inputs:
             CannotTell: if the model or its optimizer cannot be copied.
         """
         try:
-            return copies(self.model, self.optimizer)
+            model_copy, optimizer_copy = copies(self.model, self.optimizer)
+            return model_copy.to(self.dtype), optimizer_copy
         except Exception as error:  # modules may refuse to be copied in any way they like
             raise CannotTell(f"the model cannot be copied ({type(error).__name__}: {error})") from error
 
@@ -170,8 +200,3 @@ def _whole_dataset(dataset: Any) -> Any:
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return dataset
-
-
-def _inside(wrapper: Any, attribute: str) -> Any:
-    """The object inside accelerate's `AcceleratedOptimizer` or `AcceleratedScheduler`."""
-    return getattr(wrapper, attribute) if type(wrapper).__name__.startswith("Accelerated") else wrapper

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from transfer_doctor.optimizers import each_optimizer
+
 # Hooks of these libraries are part of how a module computes (weight norm, offloading); any other hook is the
 # learner's own and must not hear of the doctor's forward passes.
 LIBRARIES = {"torch", "torchvision", "timm", "transformers", "accelerate", "peft"}
@@ -102,9 +104,9 @@ def copies(model: nn.Module, optimizer: Any = None) -> tuple[nn.Module, Any]:
         for hooks in (getattr(module, name) for name in HOOKS):
             for key in [key for key, hook in hooks.items() if _package(hook) not in LIBRARIES]:
                 del hooks[key]
-    if optimizer_copy is not None:
-        optimizer_copy._optimizer_step_pre_hooks.clear()
-        optimizer_copy._optimizer_step_post_hooks.clear()
+    for one in each_optimizer(optimizer_copy):
+        one._optimizer_step_pre_hooks.clear()
+        one._optimizer_step_post_hooks.clear()
     return model_copy, optimizer_copy
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from transfer_doctor.batches import unpack
 from transfer_doctor.dataset_fields import files_of, indexed, inner_datasets, stored_labels
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.loader_copy import set_epoch
 
-IMAGE_KEYS = ("pixel_values", "images", "image", "img", "imgs", "inputs", "input", "data", "x")
-LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 IMAGES_KEPT = 192  # whole batches are kept until there are this many images
 
 
@@ -56,6 +55,8 @@ class LoaderSample:
                     break
             else:
                 whole = True
+        except CannotTell:
+            raise
         except Exception as error:  # whatever the learner's loader raises is a finding
             raised = error
         return batches, labels, whole, raised
@@ -105,9 +106,9 @@ class LoaderSample:
 
     @cached_property
     def labels(self) -> torch.Tensor | None:
-        """Class indices (N,) of the split (or of what was read of it); None where labels are not indices."""
+        """Class indices (N,) of what the loader can draw (or of what was read); None where labels are not indices."""
         if self.stored_labels is not None:
-            return self.stored_labels
+            return self.stored_labels[self.reachable]
         return self._indices(self.first_pass[1])
 
     def order(self, epoch: int) -> list[list[int]] | None:
@@ -122,6 +123,28 @@ class LoaderSample:
         if not indexed(self.dataset) or self.loader.batch_sampler is None:
             return None
         return [[[int(number) for number in batch] for batch in self.loader.batch_sampler] for _ in range(2)]
+
+    @cached_property
+    def reachable(self) -> list[int]:
+        """Indices of the images that the loader can draw, in the dataset's order; none where it has no index."""
+        if not indexed(self.dataset):
+            return []
+        everything, sampler = range(len(self.dataset)), self.sampler
+        weights, indices = getattr(sampler, "weights", None), getattr(sampler, "indices", None)
+        if weights is not None:
+            return [index for index, weight in enumerate(weights) if float(weight) > 0 and index in everything]
+        if indices is not None:
+            return sorted({int(index) for index in indices})
+        drawn = [{index for batch in batches for index in batch} for batches in self._passes or ()]
+        drawn = [{number % len(self.dataset) for number in numbers} for numbers in drawn]
+        without_replacement = drawn and len(drawn[0]) == sum(map(len, self._passes[0]))
+        fixed = without_replacement and drawn[0] == drawn[1] and not getattr(self.loader, "drop_last", False)
+        return sorted(drawn[0]) if fixed else list(everything)
+
+    @property
+    def sampler(self) -> Any:
+        """What chooses the images, inside the batch sampler where there is one."""
+        return getattr(getattr(self.loader, "batch_sampler", None), "sampler", getattr(self.loader, "sampler", None))
 
     @property
     def epoch_shifts(self) -> list[int]:
@@ -210,26 +233,6 @@ class LoaderSample:
         return torch.cat(whole_numbers) if labels and len(whole_numbers) == len(labels) else None
 
 
-def unpack(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels of a batch or an item.
-
-    Raises:
-        TypeError: if it is not a pair of images and labels.
-    """
-    if isinstance(batch, Mapping):
-        images = next((batch[key] for key in IMAGE_KEYS if key in batch), None)
-        labels = next((batch[key] for key in LABEL_KEYS if key in batch), None)
-        if images is None or labels is None:
-            raise TypeError(f"a batch is a dictionary with the keys {sorted(map(str, batch))}, not images and labels")
-    elif isinstance(batch, (list, tuple)) and len(batch) >= 2:
-        images, labels = _pair(batch)
-    else:
-        raise TypeError(f"a batch is a {type(batch).__name__}, not a pair of (images, labels)")
-    if not hasattr(images, "__array__"):
-        raise TypeError(f"the images of a batch are a {type(images).__name__}, not a tensor")
-    return torch.as_tensor(images), torch.as_tensor(labels)
-
-
 def _is_plain(loader: Iterable) -> bool:
     """Whether passes over the loader and over its sampler are the same thing; accelerate's loaders do more."""
     return type(loader).__iter__ is DataLoader.__iter__
@@ -253,11 +256,3 @@ def _labels_anew(outer: Any, inner: Any) -> bool:
         )
     except Exception:  # a broken image is reported by the check that reads batches
         return False
-
-
-def _pair(parts: Sequence) -> tuple[Any, Any]:
-    """Images and labels: usually the first two; file names may stand before them, a second image between."""
-    first = next((i for i, part in enumerate(parts) if getattr(part, "ndim", 0) >= 3), 0)
-    others = [*parts[first + 1 :], *parts[:first]]
-    numbers = (part for part in others if isinstance(part, (int, float)) or 0 <= getattr(part, "ndim", -1) < 3)
-    return parts[first], next(numbers, others[0])

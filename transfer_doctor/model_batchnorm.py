@@ -24,13 +24,14 @@ def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
     moved, spread = _movement(case, model_copy, drifting)
     fraction = moved / spread if spread > 0 else float("inf")
     batches = case.train_loader.length or len(case.train_loader.batches)
-    harmful = fraction > HARMFUL
-    judgment = "much: the head learns on shifting ground" if harmful else "little here"
+    harmful = fraction > HARMFUL and case.model.training  # in eval mode they may be meant to stay
+    judgment = "much: the head learns on shifting ground" if fraction > HARMFUL else "little here"
     return Symptom(
         f"{len(drifting)} frozen BatchNorm layers would go on changing: requires_grad=False does not stop their "
         "statistics.",
         f"After one pass of {batches} batches in train mode the features in front of {in_python(case.head.name)} have "
-        f"moved by {fraction:.0%} of the distance between images ({judgment}); the layers are {case.listed(drifting)}.",
+        f"moved by {fraction:.0%} of the distance between images ({judgment}); the layers are {case.listed(drifting)}."
+        + ("" if case.model.training else " As it is now, in eval mode, the model keeps them still."),
         "def keep_frozen_batchnorm(model):  # after each model.train()\n"
         "    for module in model.modules():\n"
         "        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.weight.requires_grad:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from torch import nn
 
@@ -12,9 +12,11 @@ from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
 from transfer_doctor.initialization import looks_untrained
+from transfer_doctor.optimizers import each_optimizer
 
 KERAS = {"trainable"}
 REAL = {"requires_grad"}
+ALTERNATE = 4  # changes between frozen and trainable; freezing from one end makes one
 RATES = {"lr", "learning_rate"}
 
 
@@ -47,10 +49,12 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
                 f"{sum(flags)} of their {len(flags)} parameters have requires_grad=True.",
                 f"{in_python(wrong[0])}.requires_grad_({value})",
             )
-    rates = {name: value for name, value in getattr(case.optimizer, "__dict__", {}).items() if name in RATES}
-    if rates and type(case.optimizer).__module__.startswith("torch.optim"):
+    for optimizer in each_optimizer(case.optimizer):
+        rates = {name: value for name, value in getattr(optimizer, "__dict__", {}).items() if name in RATES}
+        if not rates or not type(optimizer).__module__.startswith("torch.optim"):
+            continue
         name, value = next(iter(rates.items()))
-        real = ", ".join(f"{float(group['lr']):g}" for group in case.optimizer.param_groups)
+        real = ", ".join(f"{float(group['lr']):g}" for group in optimizer.param_groups)
         yield Symptom(
             f"optimizer.{name} = {value} does nothing: an optimizer reads the rates of its groups.",
             f"The groups have {real}.",
@@ -72,7 +76,36 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
         )
 
 
-@check("warning", needs=("model",), unless=("nothing-trainable", "head-frozen"))
+@check("warning", needs=("model",), unless=("nothing-trainable",))
+def freezing_misaligned(case: Case) -> Symptom | None:
+    """Frozen and trainable parameters of the same kind alternate from layer to layer."""
+    flags: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+    for layer in case.pretrained_and_norms:
+        for name, p in layer.parameters.items():
+            kind = (type(layer.module).__name__, name.rpartition(".")[2])
+            flags.setdefault(kind, []).append((name, p.requires_grad))
+    changes = {kind: sum(a[1] != b[1] for a, b in pairwise(found)) for kind, found in flags.items()}
+    most = max(changes, key=changes.get, default=None)
+    if most is None or changes[most] < ALTERNATE:
+        return None
+    found = flags[most]
+    first = next(i for i in range(len(found) - 1) if found[i][1] != found[i + 1][1])
+    told = ", ".join(f"{name} {'learns' if learns else 'is frozen'}" for name, learns in found[first : first + 4])
+    return Symptom(
+        f"Frozen and trainable parameters alternate: {changes[most]} changes among the {len(found)} {'.'.join(most)}s.",
+        f"{told}. Freezing by counting parameters cuts through layers; freeze whole stages by name.",
+        "for name, parameter in model.named_parameters():\n"
+        f"    parameter.requires_grad = not name.startswith({_tops(case)!r})",
+    )
+
+
+def _tops(case: Case) -> tuple[str, ...]:
+    """Names of the first half of the top-level parts, for a suggestion."""
+    tops = list(dict.fromkeys(layer.name.split(".")[0] for layer in case.layers))
+    return tuple(f"{top}." for top in tops[: max(1, len(tops) // 2)])
+
+
+@check("warning", needs=("model",), unless=("nothing-trainable", "head-frozen", "freezing-misaligned"))
 def freezing_wrong_layers(case: Case) -> Symptom | None:
     """Layers near the head are frozen while pretrained layers before them learn."""
     weighty = [layer for layer in case.pretrained if _is_layer(layer)]

@@ -16,7 +16,7 @@ def eval_mode_for_training(case: Case) -> Symptom | None:
     if case.optimizer is None:
         raise CannotTell("no optimizer was given, so the model may be for evaluation")
     if case.model.training:
-        return None
+        return _stage_left_in_eval(case)
     learning = [layer for layer in case.layers if layer.is_batch_norm and not layer.frozen]
     dropout = [name for name, module in case.model.named_modules() if isinstance(module, DROPOUT) and module.p > 0]
     fix = "model.train()  # at the start of every training epoch"
@@ -34,6 +34,27 @@ def eval_mode_for_training(case: Case) -> Symptom | None:
             severity="note",
         )
     return None
+
+
+def _stage_left_in_eval(case: Case) -> Symptom | None:
+    """Some BatchNorm layers learn in eval mode while the others follow the images."""
+    learning = [layer for layer in case.layers if layer.is_batch_norm and not layer.frozen]
+    still = [layer for layer in learning if not layer.module.training]
+    if not still:
+        return None
+    mixed = len(still) < len(learning)
+    return Symptom(
+        f"{len(still)} BatchNorm layers are to learn, but stay in eval mode although the model is in train mode.",
+        f"{case.listed(still)} keep the pretrained statistics while their scale and shift learn; "
+        + (
+            f"the other {len(learning) - len(still)} that learn follow the images. A stage was probably unfrozen "
+            "without setting its mode."
+            if mixed
+            else "where that is on purpose, as with few images, nothing is wrong."
+        ),
+        f"{in_python(still[0].name)}.train()  # and the others; requires_grad_(True) does not change the mode",
+        severity="warning" if mixed else "note",
+    )
 
 
 @check("warning", needs=("model", "val_loader"))

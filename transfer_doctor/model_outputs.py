@@ -84,7 +84,7 @@ def _fits_reshaped(outputs: torch.Tensor, labels: torch.Tensor) -> bool:
     return len(scores) == len(wanted)
 
 
-@check("error", needs=("model", "loader"))
+@check("error", needs=("model", "loader"), unless=("softmax-over-batch",))
 def softmax_before_loss(case: Case) -> Symptom | None:
     """A softmax comes before a loss that applies its own."""
     outputs = case.outputs
@@ -118,7 +118,9 @@ def softmax_before_loss(case: Case) -> Symptom | None:
 
 
 @check(
-    "error", needs=("model", "criterion", "loader"), unless=("softmax-before-loss", "loss-raises", "head-not-reached")
+    "error",
+    needs=("model", "criterion", "loader"),
+    unless=("softmax-before-loss", "softmax-over-batch", "loss-raises", "head-not-reached"),
 )
 def loss_expects_log_probabilities(case: Case) -> Symptom | None:
     """The loss expects log-probabilities, and the model returns something else."""
@@ -132,7 +134,7 @@ def loss_expects_log_probabilities(case: Case) -> Symptom | None:
     )
 
 
-@check("error", needs=("model", "loader"), unless=("softmax-before-loss",))
+@check("error", needs=("model", "loader"), unless=("softmax-before-loss", "softmax-over-batch"))
 def activation_after_logits(case: Case) -> Symptom | None:
     """An activation or dropout comes after the last layer, so the loss does not see the logits."""
     if case.forward_trace.error is not None:

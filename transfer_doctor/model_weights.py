@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import torch
-from torch import nn
-
-from transfer_doctor.case import Case, in_python
+from transfer_doctor.case import Case
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
 from transfer_doctor.initialization import has_initial_statistics, looks_untrained
-from transfer_doctor.weights_given import matching, state_dict_of
+from transfer_doctor.model_partial import RELATED, new_frozen_layers
+from transfer_doctor.weights_given import cosine, matching, state_dict_of
 
 LIBRARIES = {"torchvision", "timm", "transformers", "open_clip", "efficientnet_pytorch", "segmentation_models_pytorch"}
 ANEW = 0.95  # fraction of untrained weights that says "initialized again", though BatchNorm has statistics
-RELATED = 0.5  # cosine between a layer and its namesake in the file; independent weights are near 0
 
 
 @check("error", needs=("model", "weights"))
@@ -24,11 +19,11 @@ def weights_not_loaded(case: Case) -> Symptom | None:
     theirs = state_dict_of(case.weights)
     mine = case.model.state_dict()
     fitting = matching(theirs, mine)
-    new = case.new_head
-    body = {name: p for name, p in case.model.named_parameters() if name not in new and p.ndim >= 2}
-    compared = {name: _cosine(mine[name], fitting[name]) for name in body if name in fitting}
+    body = {name: p for name, p in case.model.named_parameters() if name not in case.new_head and p.ndim >= 2}
+    compared = {name: cosine(mine[name], fitting[name]) for name in body if name in fitting}
     missing = [name for name in body if name not in fitting]
-    unlike = [name for name, likeness in compared.items() if likeness < RELATED]
+    new = {name for layer in new_frozen_layers(case) for name in layer.parameters}  # which is a mistake of its own
+    unlike = [name for name, likeness in compared.items() if likeness < RELATED and name not in new]
     count = sum(body[name].numel() for name in compared if name not in unlike)
     fraction = count / max(1, sum(p.numel() for p in body.values()))
     if not unlike and (fraction > 0.5 or not body):
@@ -81,27 +76,6 @@ def weights_look_random(case: Case) -> Symptom | None:
         f"model = {_builder(case)}\n# or, where training from scratch is meant: diagnose(..., weights=False)",
         severity="error" if frozen or _wanted(case) else "warning" if _published(case) else "note",
     )
-
-
-@check("error", needs=("model",), unless=("weights-not-loaded", "weights-look-random", "nothing-trainable"))
-def new_and_frozen(case: Case) -> Iterator[Symptom]:
-    """A freshly initialized layer is frozen, so it stays random."""
-    head = case.head
-    for layer in case.layers:
-        if layer is head or not isinstance(layer.module, (nn.Linear, nn.Conv2d)) or not layer.frozen:
-            continue
-        if layer.name in case.untrained:
-            yield Symptom(
-                f"{in_python(layer.name)} is new and frozen: it will stay random.",
-                f"Its {layer.weight.numel():,} weights have an initializer's distribution (standard deviation "
-                f"{layer.weight.std():.4f}, mean {layer.weight.mean():.1e}) and requires_grad is False.",
-                f"for parameter in {in_python(layer.name)}.parameters():\n    parameter.requires_grad = True",
-            )
-
-
-def _cosine(mine: torch.Tensor, theirs: torch.Tensor) -> float:
-    a, b = mine.detach().cpu().float().flatten(), theirs.detach().cpu().float().flatten()
-    return float(nn.functional.cosine_similarity(a, b, dim=0)) if a.any() or b.any() else 1.0
 
 
 def _wanted(case: Case) -> bool:

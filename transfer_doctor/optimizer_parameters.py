@@ -136,7 +136,7 @@ def decay_on_norms(case: Case) -> Symptom | None:
         "customary to leave them out. The effect is usually small.",
         "rest = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]\n"
         "weights = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]\n"
-        f"optimizer = torch.optim.{type(case.optimizer).__name__}("
+        f"optimizer = torch.optim.{case.optimizer_name}("
         f"[{{'params': weights}}, {{'params': rest, 'weight_decay': 0.0}}], "
         f"lr={float(case.optimizer.param_groups[0]['lr']):g}, weight_decay={decayed[0][1]:g})",
     )
@@ -153,7 +153,7 @@ def _missing(case: Case) -> list[tuple[str, nn.Parameter]]:
 
 def _remake(case: Case) -> str:
     group = case.optimizer.param_groups[0]
-    return REMAKE.format(name=type(case.optimizer).__name__, lr=float(group["lr"]))
+    return REMAKE.format(name=case.optimizer_name, lr=float(group["lr"]))
 
 
 def _moved_by_a_step(case: Case, names: list[str]) -> float:

@@ -11,7 +11,7 @@ from transfer_doctor.case import Case, in_python
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.forward_trace import Layer
 from transfer_doctor.rate_comparison import RateComparison, compare_rates, late
-from transfer_doctor.trial_steps import TrialSteps, peak_rates, take_trial_steps, warms_up
+from transfer_doctor.trial_steps import TrialSteps, all_trial_steps, peak_rates, take_trial_steps, warms_up
 
 RISES = 1.5  # times the first loss: on the very images it learns from, a healthy rate lets the loss fall
 OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
@@ -24,6 +24,11 @@ OTHER_CAUSES = (  # with any of these the trial steps say nothing about the rate
     "images-not-finite",
     "pixels-0-255",
     "softmax-before-loss",
+    "softmax-over-batch",
+    "loss-labels-mismatch",
+    "weight-decay-too-high",
+    "half-precision-weights",
+    "weights-loaded-in-part",
     "weights-look-random",
     "weights-not-loaded",
 )
@@ -35,7 +40,7 @@ HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.002  # fraction 
 def rate_too_high(case: Case) -> Symptom | None:
     """The learning rate is too high for pretrained layers."""
     body = _pretrained_layers_that_learn(case)
-    trial = take_trial_steps(case)
+    trial = all_trial_steps(case)
     weights = {name for layer in body for name, p in layer.parameters.items() if p is layer.weight}
     if not body:
         if all(math.isfinite(loss) for loss in trial.losses) and trial.rise < 1000:
@@ -97,7 +102,7 @@ def rates_rise_toward_stem(case: Case) -> Symptom | None:
             [
                 f"head = list({in_python(last[0].name)}.parameters())",
                 "body = [p for p in model.parameters() if all(p is not q for q in head)]",
-                f"optimizer = torch.optim.{type(case.optimizer).__name__}([{{'params': body, 'lr': {slow:g}}}, "
+                f"optimizer = torch.optim.{case.optimizer_name}([{{'params': body, 'lr': {slow:g}}}, "
                 f"{{'params': head, 'lr': {fast:g}}}])",
             ]
         ),
@@ -154,7 +159,7 @@ def _symptom(case: Case, trial: TrialSteps, layers: list[Layer], verdict: str, s
     losses = " -> ".join(f"{loss:.3g}" for loss in trial.losses)
     others = f", on other images {trial.others[0]:.3g} -> {trial.others[-1]:.3g}" if trial.others else ""
     how = "rising step by step to the schedule's peak of" if warms_up(case) else "at"
-    optimizer = type(case.optimizer).__name__
+    optimizer = case.optimizer_name
     body = min(rates) / 10
     return Symptom(
         verdict,

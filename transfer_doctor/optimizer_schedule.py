@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.optim import lr_scheduler
 
 from transfer_doctor.case import Case
 from transfer_doctor.findings import CannotTell, Symptom, check
+from transfer_doctor.optimizers import each_optimizer, inside
 from transfer_doctor.trial_steps import peak_rates
 
 SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "dampening", "amsgrad", "alpha")
@@ -19,15 +21,15 @@ RARER = (3, 5, 6, 10, 12, 20, 24)  # believed only where nothing else explains t
 @check("error", needs=("optimizer", "scheduler"))
 def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
     """The scheduler steers another optimizer."""
-    for scheduler in _parts(case.scheduler):
-        steered = _unwrapped(getattr(scheduler, "optimizer", None))
-        if steered is not None and steered is not case.optimizer:
+    for scheduler in case.schedulers:
+        steered = inside(getattr(scheduler, "optimizer", None), "optimizer")
+        if steered is not None and all(steered is not one for one in each_optimizer(case.optimizer)):
             mine = {id(p) for group in case.optimizer.param_groups for p in group["params"]}
             theirs = {id(p) for group in steered.param_groups for p in group["params"]}
             return Symptom(
                 f"{type(scheduler).__name__} steers another optimizer: this one's learning rate will never change.",
                 f"Its optimizer is another {type(steered).__name__} with {len(theirs)} parameters, "
-                f"{len(mine & theirs)} of them among the {len(mine)} that this {type(case.optimizer).__name__} holds.",
+                f"{len(mine & theirs)} of them among the {len(mine)} that this {case.optimizer_name} holds.",
                 f"scheduler = {_call(scheduler)}  # after the last new optimizer",
             )
     return None
@@ -36,11 +38,12 @@ def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
 @check("error", needs=("optimizer", "scheduler"), unless=("scheduler-of-another-optimizer",))
 def scheduler_misses_groups(case: Case) -> Symptom | None:
     """The scheduler was made for fewer groups than the optimizer has now."""
-    groups = len(case.optimizer.param_groups)
-    for scheduler in _parts(case.scheduler):
+    for scheduler in case.schedulers:
+        steered = inside(getattr(scheduler, "optimizer", None), "optimizer")
+        groups = len(getattr(steered, "param_groups", ()))
         known = len(getattr(scheduler, "base_lrs", ())) or len(getattr(scheduler, "min_lrs", ()))
         if known and known < groups:
-            later = case.optimizer.param_groups[known]
+            later = steered.param_groups[known]
             return Symptom(
                 f"{type(scheduler).__name__} was made for {known} parameter groups; the optimizer has {groups} now.",
                 f"Group {known} ({len(later['params'])} parameters, rate {float(later['lr']):g}) came later; this "
@@ -53,7 +56,7 @@ def scheduler_misses_groups(case: Case) -> Symptom | None:
 @check("warning", needs=("optimizer", "scheduler"))
 def schedule_flattens_rates(case: Case) -> Symptom | None:
     """One peak rate for all groups flattens discriminative rates."""
-    cyclic = [s for s in _parts(case.scheduler) if isinstance(s, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))]
+    cyclic = [s for s in case.schedulers if isinstance(s, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))]
     groups = case.optimizer.param_groups
     if not cyclic or len(groups) < 2:
         return None
@@ -81,7 +84,7 @@ def schedule_flattens_rates(case: Case) -> Symptom | None:
 def schedule_length(case: Case) -> Iterator[Symptom]:
     """The schedule's number of steps does not fit the training loader."""
     batches = case.train_loader.length
-    for scheduler in _parts(case.scheduler):
+    for scheduler in case.schedulers:
         if not isinstance(scheduler, lr_scheduler.OneCycleLR):
             continue
         if batches is None:
@@ -109,6 +112,43 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
         )
 
 
+@check("warning", needs=("train_loader", "scheduler"))
+def epochs_counted_in_batches(case: Case) -> Symptom | None:
+    """A scheduler that counts epochs was stepped once per batch."""
+    batches = case.train_loader.length
+    if batches is None:
+        raise CannotTell("the training loader does not tell how many batches it has")
+    for scheduler in case.schedulers:
+        steps, planned = getattr(scheduler, "last_epoch", 0), _epochs_planned(scheduler)
+        if planned is None or batches < 4 or steps < batches or steps % batches or planned >= batches:
+            continue
+        base = getattr(scheduler, "base_lrs", [0.0])[0]
+        now = float(scheduler.optimizer.param_groups[0]["lr"])
+        return Symptom(
+            f"{type(scheduler).__name__} counts epochs and was stepped per batch: {steps} steps are "
+            f"{steps // batches} epoch{'s' if steps > batches else ''} of {batches} batches.",
+            f"It was made for about {planned} steps. The rate began at {base:g} and is {now:.2g} now.",
+            "for epoch in range(epochs):\n    for images, labels in train_loader:\n        ...\n"
+            "    scheduler.step()  # once an epoch, after its batches",
+        )
+    return None
+
+
+def _epochs_planned(scheduler: Any) -> int | None:
+    """After how many steps a scheduler has done most of what it does, or None where it plans nothing."""
+    if isinstance(scheduler, (lr_scheduler.CosineAnnealingLR, lr_scheduler.CosineAnnealingWarmRestarts)):
+        return getattr(scheduler, "T_max", None) or scheduler.T_0
+    if isinstance(scheduler, lr_scheduler.StepLR):
+        return scheduler.step_size
+    if isinstance(scheduler, lr_scheduler.MultiStepLR):
+        return max(scheduler.milestones, default=None)
+    if isinstance(scheduler, lr_scheduler.ExponentialLR) and 0 < scheduler.gamma < 1:
+        return math.ceil(math.log(0.01) / math.log(scheduler.gamma))
+    if isinstance(scheduler, (lr_scheduler.LinearLR, lr_scheduler.PolynomialLR, lr_scheduler.ConstantLR)):
+        return scheduler.total_iters
+    return None
+
+
 def _fits(steps: int, batches: int, accumulation: tuple[int, ...]) -> bool:
     """Whether steps make whole epochs (and one step to spare), stepped after every batch or after so many each."""
     return steps % batches == 1 < batches < steps or any(
@@ -129,16 +169,6 @@ def _explanation(case: Case, steps: int, batches: int) -> str | None:
     if other and other != batches and steps % other == 0:
         return f"; it is {steps // other} times the length of the validation loader ({other})"
     return None
-
-
-def _parts(scheduler: Any) -> list[Any]:
-    """A scheduler, and the ones that it is put together from."""
-    inner = getattr(scheduler, "_schedulers", None)
-    return [scheduler, *(part for one in inner for part in _parts(one))] if inner else [scheduler]
-
-
-def _unwrapped(optimizer: Any) -> Any:
-    return optimizer.optimizer if type(optimizer).__name__.startswith("Accelerated") else optimizer
 
 
 def _call(scheduler: Any) -> str:

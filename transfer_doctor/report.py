@@ -23,12 +23,14 @@ class Diagnosis:
         findings: tuple of `Finding`, errors first.
         not_checked: dictionary from a check's code to the reason why it could not be done.
         seconds: how long the diagnosis took.
+        done: how many checks were done.
     """
 
-    def __init__(self, findings: Iterable[Finding], not_checked: dict[str, str], seconds: float) -> None:
+    def __init__(self, findings: Iterable[Finding], not_checked: dict[str, str], seconds: float, done: int = 0) -> None:
         self.findings = tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
         self.not_checked = dict(not_checked)
         self.seconds = seconds
+        self.done = done
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ class Diagnosis:
         """The diagnosis as plain dictionaries, lists, strings and numbers, ready for `json.dumps`."""
         return {
             "findings": [asdict(finding) for finding in self.findings],
+            "done": self.done,
             "not_checked": self.not_checked,
             "seconds": round(self.seconds, 3),
         }
@@ -88,10 +91,15 @@ def text(diagnosis: Diagnosis) -> str:
 
 
 def headline(diagnosis: Diagnosis) -> str:
-    """One line: how many findings of each severity, and how long it took."""
+    """One line: how many findings of each severity, how many checks were done and not done, and the seconds.
+
+    Nothing was found only where everything was looked at.
+    """
     counts = [(len(diagnosis.of(severity)), severity) for severity in ("error", "warning", "note")]
     found = ", ".join(f"{n} {severity}{'s' if n > 1 else ''}" for n, severity in counts if n)
-    return f"{found or 'Nothing found'} ({diagnosis.seconds:.1f} s)"
+    left = len(diagnosis.not_checked)
+    found = found or ("No finding so far" if left else "Nothing found")
+    return f"{found}: {diagnosis.done} checks done, {left} not done ({diagnosis.seconds:.1f} s)"
 
 
 def refusal(findings: Sequence[Finding]) -> str:

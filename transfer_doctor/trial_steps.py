@@ -13,6 +13,7 @@ import torch
 from transfer_doctor.case import Case
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.inputs import TRIAL_IMAGES
+from transfer_doctor.optimizers import each_optimizer, inside
 
 STEPS = 4
 
@@ -47,18 +48,36 @@ class TrialSteps:
 
 def peak_rates(case: Case) -> list[float]:
     """The highest learning rate that each group has or will have, as far as the schedule tells."""
-    optimizer, scheduler = case.optimizer, case.scheduler
-    starting = scheduler is not None and getattr(scheduler, "last_epoch", 0) <= 0
-    cyclic = list(getattr(scheduler, "max_lrs", ())) if scheduler is not None else []
-    peaks = []
-    for index, group in enumerate(optimizer.param_groups):
-        rates = [float(group["lr"]), float(group.get("max_lr", 0)) if scheduler is not None else 0.0]
-        if starting:
-            rates.append(float(group.get("initial_lr", 0)))
-        if index < len(cyclic):
-            rates.append(float(cyclic[index]))
-        peaks.append(max(rates))
-    return peaks
+    return [
+        max([float(group["lr"]), *(rate for one in case.schedulers for rate in _to_come(one, optimizer, index))])
+        for optimizer in each_optimizer(case.optimizer)
+        for index, group in enumerate(optimizer.param_groups)
+    ]
+
+
+def _to_come(scheduler: Any, optimizer: Any, index: int) -> list[float]:
+    """Rates that a scheduler will give one group of its optimizer, as far as that is known."""
+    if inside(getattr(scheduler, "optimizer", None), "optimizer") is not optimizer:
+        return []
+    group = optimizer.param_groups[index]
+    factors = getattr(scheduler, "lr_lambdas", None)
+    if factors:
+        base = float(group.get("initial_lr", group["lr"]))
+        return [base * factor for factor in _factors(factors[min(index, len(factors) - 1)])]
+    peaks = list(getattr(scheduler, "max_lrs", ()))[index : index + 1]
+    starting = getattr(scheduler, "last_epoch", 0) <= 0
+    return [float(group.get("max_lr", 0)), float(group.get("initial_lr", 0)) if starting else 0.0, *map(float, peaks)]
+
+
+def _factors(function: Callable[[int], float]) -> list[float]:
+    """What the function of a `LambdaLR` gives over a long run."""
+    found = []
+    for epoch in (*range(20), *(10 * 2**i for i in range(1, 12))):
+        try:
+            found.append(float(function(epoch)))
+        except Exception:  # a table that ends
+            break
+    return found
 
 
 def warms_up(case: Case) -> bool:
@@ -138,6 +157,13 @@ def take_trial_steps(case: Case, only: Collection[str] | None = None) -> TrialSt
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
     return TrialSteps(changes, losses, others)
+
+
+def all_trial_steps(case: Case) -> TrialSteps:
+    """`take_trial_steps` of all that learns, taken once for all checks."""
+    if "_trial_steps" not in case.__dict__:
+        case.__dict__["_trial_steps"] = take_trial_steps(case)
+    return case.__dict__["_trial_steps"]
 
 
 def _change(parameter: torch.Tensor, before: torch.Tensor) -> float:

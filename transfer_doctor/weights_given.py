@@ -51,6 +51,12 @@ def matching(theirs: Mapping[str, torch.Tensor], mine: Mapping[str, torch.Tensor
     return best
 
 
+def cosine(mine: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The cosine between two tensors of one shape; 1 where both are zero."""
+    a, b = mine.detach().cpu().float().flatten(), theirs.detach().cpu().float().flatten()
+    return float(torch.nn.functional.cosine_similarity(a, b, dim=0)) if a.any() or b.any() else 1.0
+
+
 def _path_of(weights: Any) -> Path:
     if isinstance(weights, Enum) and hasattr(weights, "url"):
         return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset, random_split
+from torch import nn
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    DistributedSampler,
+    Subset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    random_split,
+)
 from torchvision import datasets
 from torchvision.transforms import v2
 
@@ -107,6 +116,20 @@ def one_dataset_split_in_two(world: World, wrong: bool) -> Setup:
     return _setup(world, *_loaders(world, train, val))
 
 
+@mistake("shared-transform")
+def shared_transform_overwritten(world: World, wrong: bool) -> Setup:
+    """`val.dataset.transform = ...` after `random_split`, as in many scripts."""
+    whole, plain = world.files("train").dataset, world.files("val").dataset.transform
+    parts = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0)).tolist()
+    train, val = Subset(whole, parts[: len(parts) * 3 // 4]), Subset(whole, parts[len(parts) * 3 // 4 :])
+    if wrong:
+        val.dataset.transform = plain
+    else:
+        val.dataset = world.files("train").dataset
+        val.dataset.transform = plain
+    return _setup(world, *_loaders(world, train, val))
+
+
 @mistake("training-never-changes")
 def no_augmentation(world: World, wrong: bool) -> Setup:
     return _setup(world, world.loader("train", world.preparation if wrong else None))
@@ -175,6 +198,16 @@ def validation_counts_classes_backwards(world: World, wrong: bool) -> Setup:
 @mistake("class-names-in-another-order")
 def names_shuffled(world: World, wrong: bool) -> Setup:
     return _setup(world, classes=world.classes[::-1] if wrong else world.classes)
+
+
+@mistake("class-names-in-another-order", trains=False)
+def numbered_folders_sorted_as_text(world: World, wrong: bool) -> Setup:
+    loaders = world.loaders()
+    numbers = ["1", "10", "11", "2"]
+    for loader in loaders.values():
+        loader.dataset.classes = numbers
+    names = [f"species {number}" for number in ((1, 2, 10, 11) if wrong else numbers)]
+    return _setup(world, **loaders, classes=names)
 
 
 @mistake("class-imbalance")
@@ -258,6 +291,58 @@ def no_to_tensor(world: World, wrong: bool) -> Setup:
 def batch_larger_than_the_split(world: World, wrong: bool) -> Setup:
     dataset = world.loader("train").dataset
     return _setup(world, DataLoader(dataset, len(dataset) + (1 if wrong else 0), shuffle=True, drop_last=True))
+
+
+@mistake("classes-missing", trains=False)
+def sampler_draws_the_first_half_of_sorted_images(world: World, wrong: bool) -> Setup:
+    images, labels = world.train
+    order = labels.argsort(stable=True)
+    dataset = Photos(images[order], labels[order], world.loader("train").dataset.transform)
+    half = len(labels) // 2
+    chosen = range(half) if wrong else torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:half]
+    return _setup(world, DataLoader(dataset, world.batch_size, sampler=SubsetRandomSampler([int(i) for i in chosen])))
+
+
+@mistake("images-never-drawn")
+def one_weight_for_each_class(world: World, wrong: bool) -> Setup:
+    dataset = world.loader("train").dataset
+    weights = 1 / torch.bincount(dataset.targets).double()
+    sampler = WeightedRandomSampler(weights if wrong else weights[dataset.targets], len(dataset))
+    return _setup(world, DataLoader(dataset, world.batch_size, sampler=sampler))
+
+
+@mistake("validation-incomplete")
+def validation_drops_its_last_batch(world: World, wrong: bool) -> Setup:
+    val = world.loader("val").dataset
+    part = Subset(val, range(len(val) - 1))
+    return _setup(world, val_loader=DataLoader(part, world.batch_size, drop_last=wrong))
+
+
+def _uneven(world: World) -> Photos:
+    """Half as many images in each class as in the one before, at least two."""
+    images, labels = world.train
+    most = int(torch.bincount(labels).min())
+    chosen = [(labels == c).nonzero().flatten()[: max(2, most >> min(c, 2))] for c in range(len(world.classes))]
+    chosen = torch.cat(chosen)
+    return Photos(images[chosen], labels[chosen], world.loader("train").dataset.transform)
+
+
+@mistake("class-weights-backwards")
+def loss_weights_by_the_counts(world: World, wrong: bool) -> Setup:
+    dataset = _uneven(world)
+    counts = torch.bincount(dataset.targets).float()
+    weight = counts if wrong else 1 / counts
+    loader = DataLoader(dataset, world.batch_size, shuffle=True, drop_last=True)
+    return _setup(world, loader, criterion=nn.CrossEntropyLoss(weight=weight / weight.mean()))
+
+
+@mistake("class-weights-backwards")
+def sampling_weights_by_the_counts(world: World, wrong: bool) -> Setup:
+    dataset = _uneven(world)
+    counts = torch.bincount(dataset.targets).double()
+    weights = (counts if wrong else 1 / counts)[dataset.targets]
+    sampler = WeightedRandomSampler(weights, len(dataset), generator=torch.Generator().manual_seed(0))
+    return _setup(world, DataLoader(dataset, world.batch_size, sampler=sampler, drop_last=True))
 
 
 def _loaders(world: World, train: Any, val: Any) -> tuple[DataLoader, DataLoader]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
+from helpers.models.heads import replace_head
 from helpers.models.stages import freeze, set_trainable, stages
 from tests.mistakes.mistakes import mistake
 from tests.mistakes.worlds import Setup, World
@@ -66,6 +69,78 @@ def _sequential(world: World, model: nn.Module, last: nn.Module) -> Setup:
     optimizer = world.optimizer(world.two_groups(model, *world.rates))
     whole = nn.Sequential(model, last)
     return Setup(whole, optimizer, classes=world.classes, **world.loaders())
+
+
+@mistake("softmax-over-batch")
+def softmax_over_the_batch(world: World, wrong: bool) -> Setup:
+    return _sequential(world, world.model(), nn.Softmax(dim=0) if wrong else nn.Identity())
+
+
+@mistake("softmax-over-batch")
+def log_softmax_over_the_batch(world: World, wrong: bool) -> Setup:
+    setup = _sequential(world, world.model(), nn.LogSoftmax(dim=0 if wrong else 1))
+    setup.criterion = nn.NLLLoss()
+    return setup
+
+
+@mistake("softmax-over-batch")
+def log_softmax_over_the_batch_in_the_loss(world: World, wrong: bool) -> Setup:
+    axis = 0 if wrong else 1
+    return world.usual(criterion=lambda scores, labels: nn.functional.nll_loss(scores.log_softmax(axis), labels))
+
+
+class _Relabeled(torch.utils.data.Dataset):
+    def __init__(self, dataset: torch.utils.data.Dataset, change: Callable) -> None:
+        self.dataset, self.change = dataset, change
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple:
+        image, label = self.dataset[index]
+        return image, self.change(label)
+
+
+def _relabeled(world: World, outputs: int, change: Callable, criterion: Callable) -> Setup:
+    loaders = {
+        name: torch.utils.data.DataLoader(_Relabeled(loader.dataset, change), 8, shuffle=name[0] == "t")
+        for name, loader in world.loaders().items()
+    }
+    model = replace_head(world.model(head=False), outputs)
+    return world.usual(model, criterion=criterion, classes=None, **loaders)
+
+
+@mistake("loss-labels-mismatch", trains=False)
+def mean_squared_error_is_broadcast(world: World, wrong: bool) -> Setup:
+    loss = nn.MSELoss()
+    right = lambda scores, labels: loss(scores.squeeze(1), labels)  # noqa: E731
+    return _relabeled(world, 1, lambda label: float(label) / 4, loss if wrong else right)
+
+
+@mistake("loss-labels-mismatch", trains=False)
+def several_labels_with_cross_entropy(world: World, wrong: bool) -> Setup:
+    both = lambda label: torch.eye(4)[label] + torch.eye(4)[(label + 1) % 4]  # noqa: E731
+    return _relabeled(world, 4, both, nn.CrossEntropyLoss() if wrong else nn.BCEWithLogitsLoss())
+
+
+@mistake("head-wrong-size", trains=False)
+def class_numbers_with_a_binary_loss(world: World, wrong: bool) -> Setup:
+    loss = nn.BCEWithLogitsLoss()
+    return _relabeled(
+        world,
+        1,
+        lambda label: label if wrong else label % 2,
+        lambda scores, labels: loss(scores.flatten(), labels.float()),
+    )
+
+
+@mistake("loss-labels-mismatch", trains=False)
+def class_numbers_for_every_output(world: World, wrong: bool) -> Setup:
+    def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        wanted = labels[:, None].expand_as(scores) if wrong else nn.functional.one_hot(labels, scores.shape[1])
+        return nn.functional.binary_cross_entropy_with_logits(scores, wanted.float())
+
+    return world.usual(criterion=loss)
 
 
 @mistake("activation-after-logits")
@@ -157,6 +232,38 @@ def new_layer_inside_a_frozen_part(world: World, wrong: bool) -> Setup:
     )
 
 
+@mistake("new-and-frozen", only=("mobilenet", "efficientnet", "resnet"))
+def first_layer_replaced_then_frozen(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    name, old = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    parent, _, key = name.rpartition(".")
+    new = nn.Conv2d(3, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
+    if wrong:
+        setattr(model.get_submodule(parent), key, new)
+    freeze(model)
+    return world.usual(model)
+
+
+@mistake("new-and-frozen", only=("mobilenet", "efficientnet", "resnet"))
+def first_layer_replaced_then_frozen_beside_its_file(world: World, wrong: bool) -> Setup:
+    setup = first_layer_replaced_then_frozen(world, wrong)
+    setup.weights = world.state
+    return setup
+
+
+@mistake("weights-loaded-in-part")
+def half_of_the_layers_loaded(world: World, wrong: bool) -> Setup:
+    model, loaded = world.model(), world.model()
+    if wrong:
+        _start_anew(model)
+        names = [name for name, _ in model.named_parameters()]
+        blocks = sorted({name.rpartition(".")[0] for name in names}, key=[n.rpartition(".")[0] for n in names].index)
+        kept = {block for block in blocks if sum(map(ord, block)) % 2 == 0} | set(blocks[-4:])
+        state = {n: t for n, t in loaded.state_dict().items() if n.rpartition(".")[0] in kept}
+        model.load_state_dict(state, strict=False)
+    return world.usual(model)
+
+
 @mistake("ignored-attribute")
 def requires_grad_set_on_modules(world: World, wrong: bool) -> Setup:
     model = world.model()
@@ -199,6 +306,16 @@ def last_stages_frozen_instead_of_first(world: World, wrong: bool) -> Setup:
     return world.usual(model)
 
 
+@mistake("freezing-misaligned")
+def every_other_layer_frozen(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    names = [name for name, module in model.named_modules() if list(module.parameters(recurse=False))]
+    for number, name in enumerate(names[:-1]):
+        for p in model.get_submodule(name).parameters(recurse=False):
+            p.requires_grad = number % 4 in (1, 2) if wrong else number > len(names) // 2
+    return world.usual(model)
+
+
 @mistake("frozen-batchnorm-drifts", only=("resnet", "mobilenet", "efficientnet"))
 def frozen_by_requires_grad_alone(world: World, wrong: bool) -> Setup:
     model = world.model()
@@ -214,6 +331,15 @@ def frozen_by_requires_grad_alone(world: World, wrong: bool) -> Setup:
 @mistake("eval-mode-for-training", only=("resnet", "mobilenet", "efficientnet"))
 def never_back_to_train_mode(world: World, wrong: bool) -> Setup:
     return world.usual(world.model().train(not wrong), epoch_mode=not wrong)
+
+
+@mistake("eval-mode-for-training", only=("resnet", "mobilenet", "efficientnet"))
+def stage_unfrozen_but_left_in_eval_mode(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms[len(norms) // 2 :]:
+        module.train(not wrong)
+    return world.usual(model)
 
 
 @mistake("train-mode-for-evaluation", trains=False, only=("resnet", "mobilenet", "efficientnet", "vgg", "squeezenet"))

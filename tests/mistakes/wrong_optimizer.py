@@ -78,6 +78,39 @@ def rate_for_training_from_scratch(world: World, wrong: bool) -> Setup:
     return _setup(world, model, world.optimizer(model.parameters(), lr=high) if wrong else _tuned(world, model))
 
 
+@mistake("rate-too-low")
+def one_ten_millionth(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    return _setup(world, model, world.optimizer(world.two_groups(model, 1e-7, 1e-8)) if wrong else _tuned(world, model))
+
+
+@mistake("rate-too-low")
+def the_function_returns_a_rate_instead_of_a_factor(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    head, body = world.rates
+    if world.family == "sgd":
+        head, body = head / 10, body / 10
+    optimizer = world.optimizer(
+        world.two_groups(model, head / 10, body / 10) if wrong else world.two_groups(model, *world.rates)
+    )
+    factor = 1e-4 if wrong else 1.0
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: factor * 0.9**epoch)
+    return _setup(world, model, optimizer, scheduler=scheduler)
+
+
+@mistake("weight-decay-too-high")
+def weight_decay_of_ten(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    groups = world.two_groups(model, *world.rates)
+    return _setup(world, model, world.optimizer(groups, weight_decay=10.0 if wrong else 1e-4))
+
+
+@mistake("half-precision-weights", trains=False)
+def model_in_half_precision(world: World, wrong: bool) -> Setup:
+    model = world.model().half() if wrong else world.model()
+    return _setup(world, model, torch.optim.Adam(model.parameters(), lr=1e-4))
+
+
 @mistake("rates-rise-toward-stem")
 def rates_the_wrong_way_round(world: World, wrong: bool) -> Setup:
     model = world.model()
@@ -125,6 +158,19 @@ def one_cycle_with_one_rate(world: World, wrong: bool) -> Setup:
     loaders = world.loaders()
     steps = EPOCHS * len(loaders["train_loader"])
     scheduler = lr_scheduler.OneCycleLR(optimizer, min(rates) if wrong else rates, total_steps=steps)
+    return _setup(world, model, optimizer, scheduler=scheduler, **loaders)
+
+
+@mistake("epochs-counted-in-batches", trains=False)
+def cosine_of_five_epochs_stepped_per_batch(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    optimizer = _tuned(world, model)
+    loaders = world.loaders()
+    batches = len(loaders["train_loader"])
+    scheduler = lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    for _ in range(batches if wrong else 1):
+        optimizer.step()
+        scheduler.step()
     return _setup(world, model, optimizer, scheduler=scheduler, **loaders)
 
 
