@@ -59,12 +59,12 @@ class Functions(TorchFunctionMode):
         """Call the function, then look at what it was given."""
         result = func(*args, **(kwargs or {}))
         handler = self._handlers.get(func)
-        if handler is not None and self.record.active and not self.record.loading:
+        if handler is not None and self.record.active:
             self.record.safely("functions", handler, func, args, kwargs or {}, result)
         return result
 
     def quiet(self, on: bool) -> None:
-        """Step aside while the model runs, so that its functions take the way that they take without us."""
+        """Step aside while a model or a loader runs, so that its functions take the way that they take without us."""
         if on and _get_current_function_mode() is self:
             self.__exit__(None, None, None)
             self._popped = True

@@ -220,9 +220,10 @@ class Gradients:
     def _measure(self, record: OptimizerRecord, place: str) -> None:
         held = [p for group in record.optimizer.param_groups for p in group["params"] if p.requires_grad]
         named = {self.names.get(id(p), f"parameter {i}"): p for i, p in enumerate(held)}
-        norms = {name: p.grad.norm() for name, p in named.items() if p.grad is not None and not p.grad.is_sparse}
-        values = torch.stack([n.float() for n in norms.values()]).tolist() if norms else []
-        measured = dict(zip(norms, values, strict=True))
+        grads = {name: p.grad for name, p in named.items() if p.grad is not None and not p.grad.is_sparse}
+        norms = torch._foreach_norm([grad.detach() for grad in grads.values()]) if grads else []
+        values = torch.stack([norm.float() for norm in norms]).tolist() if norms else []
+        measured = dict(zip(grads, values, strict=True))
         record.measured.update(named.keys())
         record.learning |= {name for name, value in measured.items() if value}
         total = sum(value**2 for value in values) ** 0.5

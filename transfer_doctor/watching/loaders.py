@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
-from transfer_doctor.watching.batches import note_batch
+from transfer_doctor.watching.batches import note_batch, tensors_in
 from transfer_doctor.watching.patching import Patches
 from transfer_doctor.watching.record import Pass, Record
 
@@ -20,24 +22,22 @@ TEST = re.compile(r"(^|_)test($|_|load|data|set|dl)", re.IGNORECASE)
 class WatchedIterator:
     """Hands on the batches of an iterator and notes them; everything else is the iterator's own."""
 
-    def __init__(self, iterator: Iterator, source: Pass, record: Record, at_end: Callable[[Pass], None]) -> None:
-        self._iterator, self._source, self._record, self._at_end = iterator, source, record, at_end
+    def __init__(self, iterator: Iterator, source: Pass, loaders: Loaders) -> None:
+        self._iterator, self._source, self._loaders = iterator, source, loaders
 
     def __iter__(self) -> WatchedIterator:
         return self
 
     def __next__(self) -> Any:
-        record = self._record
-        record.loading += 1
+        record = self._loaders.record
         try:
-            batch = next(self._iterator)
+            with self._loaders.loading():
+                batch = next(self._iterator)
         except StopIteration:
             if record.active and not self._source.complete:
                 self._source.complete = True
-                record.safely("loaders", self._at_end, self._source)
+                record.safely("loaders", self._loaders.at_end, self._source)
             raise
-        finally:
-            record.loading -= 1
         if record.active:
             record.safely("loaders", note_batch, record, self._source, batch)
         return batch
@@ -56,10 +56,18 @@ class Loaders:
         not_seen: for each loader that cannot be observed, why.
     """
 
-    def __init__(self, record: Record, shown: dict[str, Any], at_end: Callable[[Pass], None]) -> None:
-        self.record, self.at_end = record, at_end
+    def __init__(
+        self,
+        record: Record,
+        shown: dict[str, Any],
+        quiet: Callable[[bool], None],
+        at_end: Callable[[Pass], None],
+    ) -> None:
+        self.record, self.quiet, self.at_end = record, quiet, at_end
         self.shown = {role: loader for role, loader in shown.items() if loader is not None}
         self.not_seen: dict[str, str] = {}
+        self._listed: dict[int, tuple[str, int]] = {}
+        self._listed_pass: tuple[Pass, int] | None = None
 
     def attach(self, patches: Patches) -> None:
         """Wrap `__iter__` of the loaders' classes."""
@@ -68,19 +76,49 @@ class Loaders:
             try:
                 patches.wrap_method_of(type(loader), "__iter__", self._iterate)
             except (TypeError, StopIteration):
+                if isinstance(loader, list | tuple):
+                    self._listed |= {id(t): (role, i) for i, batch in enumerate(loader) for t in tensors_in(batch)}
+                    continue
                 kind = type(loader).__name__
                 self.not_seen[role] = f"a {kind} cannot be watched being iterated; a DataLoader or a class can"
+
+    def notice(self, inputs: list[torch.Tensor]) -> None:
+        """Batches in a list are handed out unseen: note one when the model gets it."""
+        role, index = next((self._listed[id(t)] for t in inputs if id(t) in self._listed), ("", 0))
+        source, last = self._listed_pass or (None, -1)
+        if not role or (source is not None and (source.role, last) == (role, index)):
+            return
+        if source is None or source.role != role or index < last:
+            self.end_listed()
+            source = self.record.begin(role)
+        self._listed_pass = (source, index)
+        note_batch(self.record, source, self.shown[role][index])
+
+    def end_listed(self) -> None:
+        """A pass over a list is over when the next begins, or when the block ends."""
+        if self._listed_pass is not None:
+            source, last = self._listed_pass
+            source.complete = last + 1 == len(self.shown[source.role])
+            self.record.safely("loaders", self.at_end, source)
+        self._listed_pass = None
 
     def _iterate(self, original: Callable, loader: Any) -> Iterator:
         if not self.record.active or self.record.loading:
             return original(loader)
-        self.record.loading += 1
-        try:
+        with self.loading():
             iterator = original(loader)
+        return WatchedIterator(iterator, self.record.begin(self._role(loader)), self)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Observe nothing while a loader's own code runs."""
+        self.record.loading += 1
+        self.quiet(True)
+        try:
+            yield
         finally:
+            self.quiet(False)
             self.record.loading -= 1
-        source = self.record.begin(self._role(loader))
-        return WatchedIterator(iterator, source, self.record, self.at_end)
 
     def _role(self, loader: Any) -> str:
         for role, shown in self.shown.items():

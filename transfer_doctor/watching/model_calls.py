@@ -91,7 +91,7 @@ class ModelCalls:
         self.dropouts = [m for m in self.model.modules() if is_dropout(m)]
         self.parameters = named_parameters(self.model)
         self.called_parts: set[str] = set()
-        self.before_call: list[Callable[[], None]] = []
+        self.before_call: list[Callable[[list[torch.Tensor]], None]] = []
         self._inside = 0
         self._call: Call | None = None
 
@@ -111,7 +111,7 @@ class ModelCalls:
         return handles
 
     def _enter(self, name: str, args: tuple, kwargs: dict) -> None:
-        if not self.record.active or torch.compiler.is_compiling():
+        if not self.record.active or self.record.loading or torch.compiler.is_compiling():
             return
         if name:
             self.called_parts.add(name)
@@ -121,7 +121,7 @@ class ModelCalls:
             self.quiet(True)
 
     def _leave(self, output: Any) -> None:
-        if not self.record.active or torch.compiler.is_compiling():
+        if not self.record.active or self.record.loading or torch.compiler.is_compiling():
             return
         self._inside -= 1
         if self._inside == 0:
@@ -129,9 +129,9 @@ class ModelCalls:
             self.record.safely("model calls", self._end, output)
 
     def _begin(self, name: str, args: tuple, kwargs: dict) -> None:
-        for function in self.before_call:
-            function()
         inputs = list(tensors_in([args, kwargs]))
+        for function in self.before_call:
+            function(inputs)
         continues = self._call is not None and name and not self._from_loader(inputs)
         if continues:  # the parts of one model called one after the other are one call
             return

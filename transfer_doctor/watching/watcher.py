@@ -55,9 +55,9 @@ class Watch:
         self.gradients = Gradients(self.record, self.functions, self.calls.parameters)
         self.schedulers = Schedulers(self.record, self.gradients, schedulers)
         self.weights = Weights(self.record, self.gradients, model)
-        self.loaders = Loaders(self.record, loaders, self._end_of_pass)
+        self.loaders = Loaders(self.record, loaders, self.functions.quiet, self._end_of_pass)
         self.functions.ends = self.weights.ends
-        self.calls.before_call.append(self.gradients.follow)
+        self.calls.before_call += [self.loaders.notice, lambda inputs: self.gradients.follow()]
         self.optimizers, self.criterion = optimizers, criterion
         self.same_loader = loaders["train"] is not None and loaders["train"] is loaders["val"]
         self.best_is_model = ""
@@ -75,6 +75,7 @@ class Watch:
 
     def __exit__(self, *exception: object) -> None:
         self.functions.leave()
+        self.loaders.end_listed()
         self._patches.undo()
         for handle in self._handles:
             handle.remove()
@@ -170,7 +171,7 @@ def watch(
     Args:
         model: the network; compiled or wrapped in (Distributed)DataParallel too.
         optimizer: its optimizer, or several in a list or dictionary. Others that step are found all the same.
-        train_loader: any iterable but a generator; a list of batches is not seen being iterated either.
+        train_loader: any iterable but a generator.
         val_loader: likewise.
         scheduler: its scheduler, or several in a list. Others that step are found all the same.
         criterion: the loss, where it is a module of your own; those of PyTorch are seen without it.
