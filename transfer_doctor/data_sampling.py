@@ -54,7 +54,8 @@ def validation_incomplete(case: Case) -> Symptom | None:
 def class_weights_backwards(case: Case) -> Symptom | None:
     """Frequent classes get more weight than rare ones, in the loss or in the sampling."""
     sample = case.train_loader
-    stored, weights = sample.stored_labels, _class_weights(case.criterion)
+    weights = _class_weights(case.criterion)
+    stored = sample.labels if sample.stored_labels is None else sample.stored_labels
     if stored is None or len(stored) == 0 or int(stored.min()) < 0:
         raise CannotTell("the labels of the whole training split are unknown without reading every image")
     counts = torch.bincount(stored).double()

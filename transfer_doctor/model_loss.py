@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
 
 from transfer_doctor.case import Case, in_python
 from transfer_doctor.expectations import loss_kind
@@ -60,6 +61,14 @@ def loss_labels_mismatch(case: Case) -> Symptom | None:
             "Labels name several classes for an image, and cross-entropy lets only one of them win.",
             f"{shapes}; rows hold {int(labels.sum(1).min())} to {int(labels.sum(1).max())} ones.",
             "criterion = nn.BCEWithLogitsLoss()  # labels as float, one yes or no for each class",
+        )
+    if isinstance(case.criterion, (nn.BCELoss, nn.BCEWithLogitsLoss)) and labels.ndim == 1 and outputs[0].numel() > 1:
+        return Symptom(
+            "A binary loss gets one class number for an image; it expects a 0 or 1 for each output.",
+            f"{shapes}. Unless your loop turns the numbers into rows of zeros and a one, the loss raises an error.",
+            "criterion = nn.CrossEntropyLoss()  # one class for each image\n"
+            "labels = nn.functional.one_hot(labels, classes).float()  # or this, for the binary loss",
+            severity="warning",
         )
     if labels.numel() != len(labels) or len(labels.unique()) < 2:
         raise CannotTell("the batch's labels are not one different number for each image")
@@ -123,7 +132,7 @@ def _ignores_pairing(case: Case, labels: torch.Tensor) -> bool:
 def _prefers_wrong(case: Case, labels: torch.Tensor) -> bool:
     classes = case.answers.shape[1]
     flat = labels.flatten().long().clamp(0, classes - 1)
-    favored = [SURE * torch.nn.functional.one_hot((flat + add) % classes, classes).float() for add in (0, 1)]
+    favored = [SURE * nn.functional.one_hot((flat + add) % classes, classes).float() for add in (0, 1)]
     if loss_kind(case) == "probability":
         favored = [scores.sigmoid() for scores in favored]
     right, wrong = (_value(case, scores.to(case.device), labels) for scores in favored)

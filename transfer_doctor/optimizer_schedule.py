@@ -120,7 +120,9 @@ def epochs_counted_in_batches(case: Case) -> Symptom | None:
         raise CannotTell("the training loader does not tell how many batches it has")
     for scheduler in case.schedulers:
         steps, planned = getattr(scheduler, "last_epoch", 0), _epochs_planned(scheduler)
-        if planned is None or batches < 4 or steps < batches or steps % batches or planned >= batches:
+        if planned is None or batches < 4 or steps < batches or steps % batches:
+            continue
+        if planned >= (2 * batches if _optimizer_steps(scheduler) == steps else batches):
             continue
         base = getattr(scheduler, "base_lrs", [0.0])[0]
         now = float(scheduler.optimizer.param_groups[0]["lr"])
@@ -132,6 +134,12 @@ def epochs_counted_in_batches(case: Case) -> Symptom | None:
             "    scheduler.step()  # once an epoch, after its batches",
         )
     return None
+
+
+def _optimizer_steps(scheduler: Any) -> int | None:
+    """How many steps the optimizer has taken, where it counts them, as Adam does."""
+    optimizer = inside(scheduler.optimizer, "optimizer")
+    return next((int(state["step"]) for state in optimizer.state.values() if "step" in state), None)
 
 
 def _epochs_planned(scheduler: Any) -> int | None:

@@ -13,10 +13,12 @@ from transfer_doctor.expectations import expected_classes
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.initialization import looks_untrained
 from transfer_doctor.optimizers import each_optimizer
-from transfer_doctor.trial_steps import all_trial_steps, peak_rates, ready_to_learn
+from transfer_doctor.trial_steps import all_trial_steps, factors, peak_rates, ready_to_learn
 
 EPOCHS = 10  # after so many, a new head should have moved
-UNMOVED = 0.02  # fraction of its size below which a new head has learned nothing by then
+UNMOVED, STILL = 0.05, 0.02  # fractions of its size: a head that moved less has learned hardly anything, or nothing
+FEWEST = 50  # batches in an epoch, so that a try with a few images is not blamed
+TENTH = 0.1  # highest factor of a LambdaLR below which it looks like a rate
 RAISED = 0.05  # weight decay above which it is compared with the gradient; customary are 1e-5 to 0.05
 DOMINATES = 2.0  # times the gradient
 SHRINKS = 0.5  # decay per epoch, as a fraction of the weights
@@ -42,26 +44,39 @@ def rate_too_low(case: Case) -> Symptom | None:
     # A new layer's size, for heads that begin at zero: He et al. (2015) as PyTorch has it, sqrt(1 / (3 fan_in)).
     size = max(float(weight.detach().norm()), math.sqrt(len(weight) / 3))
     moved = trial.changes[name] * float(weight.detach().norm().clamp_min(1e-12)) / size
-    batches = case.train_loader.length or len(case.train_loader.batches)
+    batches = max(FEWEST, case.train_loader.length or 0)
     momentum = max((float(group.get("momentum") or 0) for group in case.optimizer.param_groups), default=0.0)
     whole = moved * batches * EPOCHS / max(0.01, 1 - momentum)
-    if whole >= UNMOVED:
+    factor = _rate_as_factor(case)
+    if whole >= UNMOVED and factor is None:
         return None
     fix = (
         f"head = list({in_python(head.name)}.parameters())\n"
         f"optimizer = torch.optim.{case.optimizer_name}([{{'params': head, 'lr': 1e-3}}, ...])"
     )
     cause = ""
-    if any(getattr(scheduler, "lr_lambdas", None) for scheduler in case.schedulers):
-        cause = " LambdaLR multiplies the rate by what the function returns: return a factor."
+    if factor is not None:
+        cause = f" LambdaLR multiplies the rate by what its function returns, at most {factor:.2g}: return a factor."
         fix += "\nscheduler = LambdaLR(optimizer, lambda epoch: 0.9**epoch)  # a factor, not a rate"
     return Symptom(
-        f"The learning rate of the head, {rate:.2g} at its highest, is too low to learn anything.",
+        f"The learning rate of the head, {rate:.2g} at its highest, is too low to learn much.",
         f"On a copy, one step moved {in_python(head.name)} by {moved:.1e} of its size: at most {whole:.1e} in {EPOCHS} "
         f"epochs of {batches} batches.{cause}",
         fix,
-        severity="error" if whole < UNMOVED / 4 else "warning",
+        severity="error" if whole < STILL else "warning",
     )
+
+
+def _rate_as_factor(case: Case) -> float | None:
+    """The highest factor of a `LambdaLR` that seems to return rates; with a base of about 1 that is as it should be."""
+    for scheduler in case.schedulers:
+        for function, base in zip(
+            getattr(scheduler, "lr_lambdas", ()), getattr(scheduler, "base_lrs", ()), strict=False
+        ):
+            highest = max(factors(function), default=1.0)
+            if highest <= TENTH and base < 0.5:
+                return highest
+    return None
 
 
 @check("error", needs=("model", "optimizer", "train_loader"), unless=("foreign-parameters", "module-raises"))

@@ -60,16 +60,16 @@ def _to_come(scheduler: Any, optimizer: Any, index: int) -> list[float]:
     if inside(getattr(scheduler, "optimizer", None), "optimizer") is not optimizer:
         return []
     group = optimizer.param_groups[index]
-    factors = getattr(scheduler, "lr_lambdas", None)
-    if factors:
+    functions = getattr(scheduler, "lr_lambdas", None)
+    if functions:
         base = float(group.get("initial_lr", group["lr"]))
-        return [base * factor for factor in _factors(factors[min(index, len(factors) - 1)])]
+        return [base * factor for factor in factors(functions[min(index, len(functions) - 1)])]
     peaks = list(getattr(scheduler, "max_lrs", ()))[index : index + 1]
     starting = getattr(scheduler, "last_epoch", 0) <= 0
     return [float(group.get("max_lr", 0)), float(group.get("initial_lr", 0)) if starting else 0.0, *map(float, peaks)]
 
 
-def _factors(function: Callable[[int], float]) -> list[float]:
+def factors(function: Callable[[int], float]) -> list[float]:
     """What the function of a `LambdaLR` gives over a long run."""
     found = []
     for epoch in (*range(20), *(10 * 2**i for i in range(1, 12))):

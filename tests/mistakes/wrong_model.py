@@ -135,6 +135,11 @@ def class_numbers_with_a_binary_loss(world: World, wrong: bool) -> Setup:
 
 
 @mistake("loss-labels-mismatch", trains=False)
+def class_numbers_with_a_binary_loss_for_four_outputs(world: World, wrong: bool) -> Setup:
+    return world.usual(criterion=nn.BCEWithLogitsLoss() if wrong else nn.CrossEntropyLoss())
+
+
+@mistake("loss-labels-mismatch", trains=False)
 def class_numbers_for_every_output(world: World, wrong: bool) -> Setup:
     def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         wanted = labels[:, None].expand_as(scores) if wrong else nn.functional.one_hot(labels, scores.shape[1])

@@ -98,6 +98,15 @@ def the_function_returns_a_rate_instead_of_a_factor(world: World, wrong: bool) -
     return _setup(world, model, optimizer, scheduler=scheduler)
 
 
+@mistake("rate-too-low")
+def the_function_returns_the_rate_of_the_optimizer(world: World, wrong: bool) -> Setup:
+    model = world.model()
+    optimizer = _tuned(world, model)
+    rate = optimizer.param_groups[-1]["lr"]
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: (rate if wrong else 1.0) * 0.9**epoch)
+    return _setup(world, model, optimizer, scheduler=scheduler)
+
+
 @mistake("weight-decay-too-high")
 def weight_decay_of_ten(world: World, wrong: bool) -> Setup:
     model = world.model()
