@@ -1,4 +1,4 @@
-"""How good a model is on images that it did not learn from."""
+"""Evaluate a classifier: accuracy, loss, confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers.training.runs.precision import autocast
 
 @dataclass(frozen=True)
 class Scores:
-    """A model's answers to some labeled images, and what follows from them.
+    """A model's outputs for labeled images: accuracy, loss, confusion matrix.
 
     Attributes:
         logits: (N, C) float32, on the CPU.
@@ -33,12 +33,12 @@ class Scores:
 
     @property
     def correct(self) -> int:
-        """How many images are named correctly."""
+        """How many images are classified correctly."""
         return int((self.predictions == self.labels).sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of images named correctly, 0 to 1."""
+        """The fraction of images classified correctly, 0 to 1."""
         return self.correct / len(self.labels)
 
     @property
@@ -48,7 +48,7 @@ class Scores:
 
     @property
     def class_accuracy(self) -> Tensor:
-        """The share named correctly within each class, (C,) float; NaN for a class without images."""
+        """The fraction classified correctly within each class, (C,) float; NaN for a class without images."""
         classes = self.logits.shape[1]
         right = torch.bincount(self.labels[self.predictions == self.labels], minlength=classes)
         return right / torch.bincount(self.labels, minlength=classes)
@@ -76,7 +76,7 @@ def evaluate(
     precision: str = "fp32",
     gather: Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]] | None = None,
 ) -> Scores:
-    """A model's answers to every image of some batches, in eval mode; its mode is put back afterwards.
+    """Evaluate a classifier on batches, in eval mode; its mode is put back afterwards.
 
     Args:
         model: gives logits (B, C), or (B, C, 1, 1) from a convolutional head, for images (B, 3, H, W).

@@ -22,7 +22,7 @@ OPTIMIZERS = ("adamw", "sgd")
 
 
 def make_optimizer(model: nn.Module, phase: Phase, name: str, weight_decay: float) -> torch.optim.Optimizer:
-    """An optimizer over the stages that learn in this phase, one group of rates per stage.
+    """An optimizer over the trainable stages of this phase, one group of rates per stage.
 
     Raises:
         HelpersError: for an unknown optimizer.

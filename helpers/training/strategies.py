@@ -1,4 +1,4 @@
-"""A strategy is a list of phases: which stages learn, how fast, for how long.
+"""A strategy is a list of phases: which stages are trainable, how fast, for how long.
 
 Every way of transferring a model in this course is such a list, and `helpers.training.fit.fit` runs any of them.
 Write a new list and you have invented a new strategy.
@@ -16,22 +16,22 @@ SCHEDULES = ("constant", "step", "cosine", "one-cycle")
 
 @dataclass(frozen=True)
 class Phase:
-    """Some epochs during which a fixed set of stages learns.
+    """Some epochs during which a fixed set of stages is trainable.
 
     Attributes:
-        trainable: which stages learn: `"all"`, `"head"`, a number (so many stages, from the head) or a tuple
+        trainable: which stages: `"all"`, `"head"`, a number (so many stages, from the head) or a tuple
             of stage names (`helpers.models.stages.stages`). All others are frozen, their BatchNorm included.
         lr: the learning rate of the stages (the highest one, where a schedule varies it).
         epochs: how many passes over the training images.
-        layer_decay: each stage further from the head learns at `layer_decay` times the rate of the one above it
+        layer_decay: each stage further from the head trains at `layer_decay` times the rate of the one above it
             (discriminative rates; Howard and Ruder, *Universal Language Model Fine-tuning for Text
             Classification*, ACL 2018).
         head_lr: the head's own rate, where it should differ from `lr`.
         schedule: `"constant"`, `"step"` (a tenth after each third of the phase), `"cosine"` (down to zero) or
             `"one-cycle"` (up, then down to zero; Smith and Topin, *Super-Convergence*, 2018).
-        warmup: the share of the phase, from 0 to below 1, in which the rate first rises linearly to its value
-            (for the one-cycle schedule: the share that rises; its own 0.3 where 0 is given).
-        update_batchnorm: whether BatchNorm layers of the learning stages follow the statistics of the new
+        warmup: the fraction of the phase, from 0 to below 1, in which the rate first rises linearly to its value
+            (for the one-cycle schedule: the fraction that rises; its own 0.3 where 0 is given).
+        update_batchnorm: whether BatchNorm layers of the trainable stages follow the statistics of the new
             images. False keeps the pretrained statistics, which small batches cannot estimate better.
     """
 
@@ -53,10 +53,10 @@ class Phase:
         if self.schedule not in SCHEDULES:
             raise HelpersError(f"schedule {self.schedule!r} is not known; choose one of {', '.join(SCHEDULES)}")
         if not 0 <= self.warmup < 1:
-            raise HelpersError(f"warmup is a share of the phase, from 0 to below 1 (say 0.1), not {self.warmup!r}")
+            raise HelpersError(f"warmup is a fraction of the phase, from 0 to below 1 (say 0.1), not {self.warmup!r}")
 
     def trainable_stages(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The names among `names` (a model's stages, stem to head) that learn in this phase.
+        """The names among `names` (a model's stages, stem to head) that are trainable in this phase.
 
         Raises:
             HelpersError: if `trainable` names a stage that the model does not have, or too many stages.

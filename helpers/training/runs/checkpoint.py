@@ -95,9 +95,9 @@ class RunFolder:
         if not self.path.exists():
             if (self.folder / OF_THE_FIRST_VERSION).exists():
                 raise HelpersError(
-                    f"{self.folder / OF_THE_FIRST_VERSION} was written by the first version of this package, which drew "
-                    "other random numbers, so its run cannot go on exactly; the model beside it can still be used. "
-                    "Start a new run in another folder."
+                    f"{self.folder / OF_THE_FIRST_VERSION} was written by the first version of this package, which "
+                    "drew other random numbers, so its run cannot go on exactly; the model beside it can still be "
+                    "used. Start a new run in another folder."
                 )
             return None
         try:
@@ -111,8 +111,8 @@ class RunFolder:
         difference = _first_difference(identity, self.identity)
         if difference:
             raise HelpersError(
-                f"{self.path} belongs to another run: {difference}. Resume with the same options, or give the new run a "
-                "folder of its own."
+                f"{self.path} belongs to another run: {difference}. Resume with the same options, or give the new "
+                "run a folder of its own."
             )
         return content
 
