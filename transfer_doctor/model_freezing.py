@@ -16,7 +16,7 @@ from transfer_doctor.optimizers import each_optimizer
 
 KERAS = {"trainable"}
 REAL = {"requires_grad"}
-ALTERNATE = 4  # changes between frozen and trainable; freezing from one end makes one
+ALTERNATE = 3  # changes between frozen and trainable; freezing from one end makes one
 RATES = {"lr", "learning_rate"}
 
 

@@ -41,12 +41,15 @@ def new_frozen_layers(case: Case) -> list[Layer]:
     if kept is None:
         body = [x for x in case.layers if isinstance(x.module, (nn.Linear, nn.Conv2d)) and x is not case.head]
         frozen = [layer for layer in body if layer.frozen]
-        new = [layer for layer in frozen if layer.name in case.untrained or _replaced(case, layer)]
+        new: list[Layer] = []
+        for layer in frozen:  # after a layer that was replaced, statistics fit no longer anyway
+            if layer.name in case.untrained or _replaced(case, layer, by_statistics=not new):
+                new.append(layer)
         kept = case.__dict__["_new_frozen"] = new if len(new) <= max(1, len(body) // 3) else []
     return kept
 
 
-def _replaced(case: Case, layer: Layer) -> bool:
+def _replaced(case: Case, layer: Layer, by_statistics: bool) -> bool:
     """Whether a layer is not the one with which the BatchNorm after it was trained."""
     after = case.layer_after(layer)
     if looks_untrained(layer.weight, FEW) is False or not has_statistics(after):
@@ -59,7 +62,7 @@ def _replaced(case: Case, layer: Layer) -> bool:
             return name not in fitting or cosine(mine[name], fitting[name]) < RELATED
         except CannotTell:  # the file is not at hand: the statistics have to tell
             pass
-    variance = case.batch_norm_inputs.get(after.name) if case.samples else None
+    variance = case.batch_norm_inputs.get(after.name) if case.samples and by_statistics else None
     if variance is None or len(variance) < 12:
         return False
     stored = after.module.running_var.detach().float().clamp_min(1e-12).log()

@@ -344,7 +344,8 @@ def stage_unfrozen_but_left_in_eval_mode(world: World, wrong: bool) -> Setup:
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in norms[len(norms) // 2 :]:
         module.train(not wrong)
-    return world.usual(model)
+    groups = world.two_groups(model, 1e-3, 1e-4)  # rates that also suit a network whose BatchNorm does not rescale
+    return Setup(model, world.optimizer(groups), classes=world.classes, **world.loaders())
 
 
 @mistake("train-mode-for-evaluation", trains=False, only=("resnet", "mobilenet", "efficientnet", "vgg", "squeezenet"))
