@@ -18,8 +18,10 @@ from helpers.models.weights_files.checkpoints import load_checkpoint, save_check
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")]
 
+SMALL = ("--backbone", "embedded", "--image-size", 16)
+
 # Long enough to be hit in the middle, short enough for a test: steps on 16 px images.
-TRAINING = ("--strategy", "gradual-unfreezing", "--epochs", 6, "--image-size", 16, "--batch-size", 2)
+TRAINING = (*SMALL, "--strategy", "gradual-unfreezing", "--epochs", 6, "--batch-size", 2)
 
 
 def start(*words: object, limit: int | None = None) -> subprocess.Popen:
@@ -70,7 +72,7 @@ def photos(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
-    for split, count in (("train", 40), ("val", 6)):
+    for split, count in (("train", 24), ("val", 6)):
         for number, label in enumerate(("blue", "red")):
             (folder / split / label).mkdir(parents=True)
             for index in range(count):
@@ -129,7 +131,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_no_step(photos, undisturbed, tmp_pat
     assert "--resume" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert leftovers(tmp_path) == []
-    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
     status, errors = finish(start("fit", photos, *TRAINING, "--out", tmp_path / "run", "--resume"))
     assert status == 0, errors
     assert_ends_like(undisturbed, tmp_path / "run")
@@ -140,12 +142,12 @@ def test_a_full_disk_while_going_on_keeps_the_checkpoint(photos, undisturbed, tm
     wait_for_epoch(process, 2)
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
-    before = digest(tmp_path / "run" / "checkpoint.safetensors")
+    before = digest(tmp_path / "run" / "checkpoint.pt")
     status, errors = finish(start("fit", photos, *TRAINING, "--out", tmp_path / "run", "--resume", limit=200_000))
     assert status == 2, errors
     assert "could not be written" in errors.splitlines()[-1]
     assert "Traceback" not in errors
-    assert digest(tmp_path / "run" / "checkpoint.safetensors") == before
+    assert digest(tmp_path / "run" / "checkpoint.pt") == before
     assert leftovers(tmp_path) == []
     assert finish(start("fit", photos, *TRAINING, "--out", tmp_path / "run", "--resume"))[0] == 0
     assert_ends_like(undisturbed, tmp_path / "run")
@@ -198,7 +200,7 @@ def test_a_file_system_without_permissions_is_written_to(tmp_path, monkeypatch) 
 def test_no_room_for_stored_features(photos, command, refused, monkeypatch) -> None:
     import resource
 
-    words = ("fit", photos, "--strategy", "feature-extraction", "--epochs", 1, "--image-size", 16)
+    words = ("fit", photos, *SMALL, "--strategy", "feature-extraction", "--epochs", 1)
     assert command(*words).status == 0
     monkeypatch.setattr("helpers.training.features.IN_MEMORY_BYTES", 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -236,14 +238,14 @@ def test_what_a_killed_save_left_behind_is_in_nobodys_way(photos, command, tmp_p
     run = tmp_path / "run"
     run.mkdir()
     (run / ".checkpoint.safetensors.abcd.tmp").write_bytes(b"half a checkpoint")
-    words = ("--strategy", "feature-extraction", "--epochs", 1, "--image-size", 16)
+    words = (*SMALL, "--strategy", "feature-extraction", "--epochs", 1)
     assert command("fit", photos, *words, "--out", run).status == 0
     assert command("predict", run, next((photos / "val" / "red").iterdir())).status == 0
 
 
 def test_a_damaged_cache_is_made_again(photos, command, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HELPERS_CACHE", str(tmp_path / "cache"))
-    words = ("fit", photos, "--strategy", "feature-extraction", "--epochs", 2, "--image-size", 16, "--json")
+    words = ("fit", photos, *SMALL, "--strategy", "feature-extraction", "--epochs", 2, "--json")
     first = command(*words).json["val_accuracy"]
     files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
     assert files
