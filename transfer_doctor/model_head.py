@@ -76,7 +76,7 @@ def head_not_reached(case: Case) -> Iterator[Symptom]:
     if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     idle = set(case.forward_trace.unreached)
-    layers = [layer for layer in case.layers if set(layer.parameters) <= idle]
+    layers = [layer for layer in case.layers if set(layer.parameters) <= idle and not layer.frozen]  # peft keeps a copy
     try:
         classes = expected_classes(case)[0]
     except CannotTell:
