@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.mistakes import loops_correct, loops_data, loops_modes, loops_schedule, loops_steps, loops_weights  # noqa: F401
+from tests.mistakes import (  # noqa: F401
+    loops_correct_methods,
+    loops_correct_steps,
+    loops_correct_styles,
+    loops_data,
+    loops_modes,
+    loops_schedule,
+    loops_steps,
+    loops_weights,
+)
 from tests.mistakes.loops_register import CORRECT, LOOPS
 from transfer_doctor.watching.catalogue import CHECKS
 

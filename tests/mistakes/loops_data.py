@@ -109,6 +109,17 @@ def labels_sorted_after_normalizing_the_images(wrong):
     return seen
 
 
+@loop("validated-on-training")
+def two_loaders_of_one_data_set(wrong):
+    model, criterion, optimizer, train_loader, val_loader = parts()
+    val_loader = DataLoader(train_loader.dataset if wrong else val_loader.dataset, batch_size=16)
+    with watch(model, optimizer, train_loader, val_loader) as seen:
+        for _epoch in range(2):
+            train_one_epoch(model, criterion, optimizer, train_loader)
+            validate(model, val_loader)
+    return seen
+
+
 @loop("test-data-every-epoch")
 def test_images_in_every_epoch(wrong):
     model, criterion, optimizer, train_loader, val_loader = parts()

@@ -159,3 +159,11 @@ def warm_up_that_undoes_the_decay(wrong):
     schedulers = [decay, warm_up] if wrong else [decay]
     assert isinstance(warm_up, torch.optim.lr_scheduler.LRScheduler)
     return _epochs(watched, train_loader, val_loader, schedulers, each_batch=False)
+
+
+@loop("scheduler-per-epoch")
+def linear_decay_over_batches_after_each_epoch(wrong):
+    *watched, train_loader, val_loader = parts()
+    steps = EPOCHS * len(train_loader)
+    scheduler = lr_scheduler.LambdaLR(watched[2], lambda step: max(0.0, (steps - step) / steps))
+    return _epochs(watched, train_loader, val_loader, [scheduler], each_batch=not wrong, scheduler=scheduler)

@@ -285,3 +285,24 @@ def values_clipped_to_the_rate(wrong):
                 optimizer.step()
             validate(model, val_loader)
     return seen
+
+
+@loop("gradients-clipped-away")
+def scaled_gradients_clipped(wrong):
+    model, criterion, optimizer, train_loader, val_loader = parts()
+    scaler = torch.amp.GradScaler("cpu")
+    with watch(model, optimizer, train_loader, val_loader) as seen:
+        for _epoch in range(2):
+            model.train()
+            for x, y in train_loader:
+                optimizer.zero_grad()
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    loss = criterion(model(x), y)
+                scaler.scale(loss).backward()
+                if not wrong:
+                    scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
+                scaler.step(optimizer)
+                scaler.update()
+            validate(model, val_loader)
+    return seen

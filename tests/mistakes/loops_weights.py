@@ -30,7 +30,7 @@ def batchnorm_of_the_frozen_part_in_train_mode(wrong):
     return seen
 
 
-@loop("frozen-weights-moved", also=("frozen-batchnorm-drifted",))
+@loop("frozen-weights-moved")
 def frozen_in_the_middle_with_old_gradients(wrong):
     model, criterion, optimizer, train_loader, val_loader = parts()
     with watch(model, optimizer, train_loader, val_loader) as seen:
@@ -51,7 +51,7 @@ def frozen_in_the_middle_with_old_gradients(wrong):
     return seen
 
 
-@loop("frozen-weights-moved", also=("stage-without-gradients",))
+@loop("frozen-weights-moved")
 def frozen_by_zeroing_the_gradients(wrong):
     torch.manual_seed(0)
     model, (train_loader, val_loader) = SmallNet(), loaders()
@@ -143,6 +143,17 @@ def optimizer_of_the_model_before_the_copy(wrong):
         for _epoch in range(2):
             train_one_epoch(trained, criterion, optimizer, train_loader)
             validate(trained, val_loader)
+    return seen
+
+
+@loop("another-model-trained")
+def optimizer_made_before_the_model(wrong):
+    model, criterion, optimizer, train_loader, val_loader = parts()
+    model = SmallNet() if wrong else model
+    with watch(model, optimizer, train_loader, val_loader) as seen:
+        for _epoch in range(2):
+            train_one_epoch(model, criterion, optimizer, train_loader)
+            validate(model, val_loader)
     return seen
 
 

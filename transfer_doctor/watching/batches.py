@@ -86,7 +86,8 @@ def find_batch(record: Record, inputs: list[torch.Tensor]) -> tuple[Batch | None
     for batch in reversed(candidates):
         if _worth_comparing(images, batch) and _looks_like(images, batch):
             return batch, len(images) == batch.size
-    return (candidates[-1], False) if len({b.source for b in candidates}) == 1 else (None, False)
+    of_one_loader = unused and len({b.source for b in candidates}) == 1
+    return (candidates[-1], False) if of_one_loader else (None, False)
 
 
 def _same_memory(known: torch.Tensor | None, tensor: torch.Tensor) -> bool:

@@ -45,11 +45,11 @@ def validated_on_training(seen: Watch) -> Symptom | None:
 
     Repair: iterate the validation loader.
     """
-    if seen.same_loader:
+    if seen.same_images:
         return Symptom(
-            "Training and validation have the same loader.",
-            "The loader that was passed for validation is the one for training, so validation tests what was learned "
-            "by heart.",
+            "The loaders for training and validation read the same images.",
+            "The loader that was passed for validation, or its data set, is the one for training: validation tests "
+            "what was learned by heart.",
             "val_loader = DataLoader(val_set, batch_size=64)",
         )
     if "val" not in seen.loaders.shown:

@@ -22,7 +22,7 @@ SMALL = 0.05  # norm of all gradients together
 LARGE, GROWTH = 1e3, 100.0
 
 
-@check("warning", unless=NO_STEP)
+@check("warning", unless=(*NO_STEP, "frozen-weights-moved"))
 def stage_without_gradients(seen: Watch) -> Iterator[Symptom]:
     """A stage that is to learn gets no gradients.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from transfer_doctor.findings import CannotTell, Symptom
 from transfer_doctor.watching.checks import check
-from transfer_doctor.watching.schedulers import SchedulerRecord
+from transfer_doctor.watching.schedulers import SchedulerRecord, unwrapped
 
 if TYPE_CHECKING:
     from transfer_doctor.watching.watcher import Watch
@@ -19,6 +19,7 @@ WARM_UP = {"LinearLR", "ConstantLR"}
 GONE = 0.05  # of its highest rate: nothing is learned any more
 FAST = 0.97  # factor for each step below which an exponential schedule counts epochs
 MOST_EPOCHS = 300
+LONGEST = 5_000  # steps of a function of the loop's own that are looked at
 
 
 @check("warning")
@@ -36,7 +37,7 @@ def scheduler_per_batch(seen: Watch) -> Iterator[Symptom]:
         if not record.per_batch() or any(step.by_hand for step in record.steps):
             continue
         batches = max(others for _, others in record.per_epoch())
-        reason = _counts_epochs(record, batches) or _rate_gone(seen, record)
+        reason, sure = _counts_epochs(seen, record, batches)
         if reason:
             yield Symptom(
                 f"{record.name} steps with every batch, and counts epochs.",
@@ -44,6 +45,7 @@ def scheduler_per_batch(seen: Watch) -> Iterator[Symptom]:
                 f"first at {record.steps[0].place}: {reason}.",
                 "for epoch in range(epochs):\n    train_one_epoch(...)\n    validate(...)\n"
                 f"    scheduler.step({'val_loss' if record.name == 'ReduceLROnPlateau' else ''})",
+                severity=None if sure else "note",
             )
 
 
@@ -106,13 +108,16 @@ def scheduler_never_stepped(seen: Watch) -> Iterator[Symptom]:
 
     Repair: `scheduler.step()` at the end of each epoch, or after each `optimizer.step()` where it counts batches.
     """
-    shown = [seen.schedulers.records[id(s)] for s in seen.schedulers.shown]
+    shown = [seen.schedulers.records[id(s)] for s in seen.schedulers.shown if id(s) in seen.schedulers.records]
     if not shown:
-        raise CannotTell("no scheduler was passed")
+        raise CannotTell(
+            f"cannot watch a {seen.schedulers.not_seen[0]}" if seen.schedulers.not_seen else "no scheduler was passed"
+        )
     if seen.record.epochs < 2:
         raise CannotTell("the block holds fewer than two training epochs")
     for record in shown:
-        if not record.steps and seen.gradients.steps:
+        optimizer = seen.gradients.optimizers.get(id(unwrapped(getattr(record.scheduler, "optimizer", None))))
+        if not record.steps and optimizer and len({rate for _, rate in optimizer.rates}) == 1:
             yield Symptom(
                 f"{record.name} never steps: the rate stays what it was.",
                 f"{seen.record.epochs} epochs and {seen.gradients.steps} optimizer steps passed without a step of it.",
@@ -162,20 +167,28 @@ def _stepped(seen: Watch) -> list[SchedulerRecord]:
     return records
 
 
-def _counts_epochs(record: SchedulerRecord, batches: int) -> str:
-    """Why a scheduler that steps with every batch counts epochs; empty where nothing says so."""
+def _counts_epochs(seen: Watch, record: SchedulerRecord, batches: int) -> tuple[str, bool]:
+    """Why a scheduler that steps with every batch counts epochs, and whether that is sure."""
     scheduler = record.scheduler
     if record.name == "ReduceLROnPlateau":
-        return f"patience={scheduler.patience} counts batches, and the loss of single batches is no plateau"
+        return f"patience={scheduler.patience} counts batches, and the loss of single batches is no plateau", True
     setting, horizon = _horizon(scheduler)
     reached = record.began_at + len(record.steps)
     if setting and horizon < 0.9 * batches:
-        return f"{setting}={horizon} was over after {horizon} batches of the first epoch"
+        return f"{setting}={horizon} was over after {horizon} batches of the first epoch", True
     if setting == "T_max" and reached > horizon + 1:
-        return f"{setting}={horizon} was over after {horizon / batches:.1f} epochs, and the rate rises again"
+        return f"{setting}={horizon} was over after {horizon / batches:.1f} epochs, and the rate rises again", True
     if record.name == "ExponentialLR" and scheduler.gamma <= FAST:
-        return f"gamma={scheduler.gamma} makes the rate {scheduler.gamma**batches:.2g} of what it was in each epoch"
-    return ""
+        factor = scheduler.gamma**batches
+        return f"gamma={scheduler.gamma} makes the rate {factor:.2g} of what it was in each epoch", True
+    if gone := _rate_gone(seen, record):
+        return gone, True
+    if setting and horizon % batches and horizon <= MOST_EPOCHS and record.name != "OneCycleLR":
+        return (
+            f"{setting}={horizon} batches are {horizon / batches:.1f} epochs; if epochs were meant, it is early",
+            False,
+        )
+    return "", False
 
 
 def _rate_gone(seen: Watch, record: SchedulerRecord) -> str:
@@ -203,6 +216,9 @@ def _horizon(scheduler: Any) -> tuple[str, int]:
     """The setting that says how long a schedule lasts, or when the rate first falls, and its value."""
     if type(scheduler).__name__ in WARM_UP:
         return "", 0
+    if type(scheduler).__name__ == "LambdaLR":
+        end = _zero_of(scheduler.lr_lambdas[0])
+        return ("end of lr_lambda" if end else ""), end
     if type(scheduler).__name__ == "SequentialLR":
         return next((found for found in map(_horizon, scheduler._schedulers[::-1]) if found[0]), ("", 0))
     if getattr(scheduler, "milestones", None):
@@ -213,11 +229,17 @@ def _horizon(scheduler: Any) -> tuple[str, int]:
     return "", 0
 
 
+def _zero_of(function: Callable[[int], float]) -> int:
+    """The first step at which a rate's factor is zero; 0 where it never is."""
+    try:
+        return next((step for step in range(1, LONGEST) if function(step) < 1e-6), 0)
+    except Exception:  # the loop's own function
+        return 0
+
+
 def _rates_by_epoch(seen: Watch, record: SchedulerRecord) -> list[float]:
     """The mean rate of each epoch as a fraction of the highest rate in the block."""
-    optimizer = seen.gradients.optimizers[
-        id(getattr(record.scheduler.optimizer, "optimizer", record.scheduler.optimizer))
-    ]
+    optimizer = seen.gradients.optimizers[id(unwrapped(record.scheduler.optimizer))]
     by_epoch: dict[int, list[float]] = {}
     for source, rate in optimizer.rates:
         by_epoch.setdefault(source.epoch if source else 0, []).append(rate)
@@ -226,9 +248,7 @@ def _rates_by_epoch(seen: Watch, record: SchedulerRecord) -> list[float]:
 
 
 def _share_of_base(seen: Watch, record: SchedulerRecord) -> float:
-    optimizer = seen.gradients.optimizers[
-        id(getattr(record.scheduler.optimizer, "optimizer", record.scheduler.optimizer))
-    ]
+    optimizer = seen.gradients.optimizers[id(unwrapped(record.scheduler.optimizer))]
     base = sum(float(rate) for rate in record.scheduler.base_lrs)
     rates = [rate for source, rate in optimizer.rates if source is optimizer.rates[0][0]]
     return sum(rates) / len(rates) / base if rates and base else 1.0

@@ -137,12 +137,10 @@ def step_missing(seen: Watch) -> Symptom | None:
     trained = seen.trained()
     if seen.gradients.steps or seen.weights.moved():
         return None
-    others = seen.gradients.foreign_steps
-    note = f" {others} steps were made by an optimizer that holds none of its parameters." if others else ""
     return Symptom(
         "optimizer.step() is missing: the weights never change.",
         f"{len(trained)} backward passes reached the model, the first at {trained[0]}, and no optimizer of its "
-        f"parameters made a step.{note}",
+        "parameters made a step.",
         LOOP,
     )
 

@@ -87,14 +87,7 @@ def frozen_weights_moved(seen: Watch) -> Iterator[Symptom]:
 
 def _moved_otherwise(seen: Watch) -> Iterator[Symptom]:
     known = {name for record in seen.gradients.optimizers.values() for name in record.moved_frozen}
-    parameters = seen.calls.parameters
-    moved = [
-        name
-        for name, before in seen.weights.frozen.items()
-        if name not in known
-        and not parameters[name].requires_grad
-        and not torch.equal(before, parameters[name].detach().flatten()[: len(before)])
-    ]
+    moved = [name for name in seen.weights.moved_frozen() if name not in known]
     if moved and not seen.weights.loads:
         yield Symptom(
             f"{len(moved)} frozen parameters changed, and not through the optimizer.",
@@ -127,9 +120,9 @@ def best_weights_by_reference(seen: Watch) -> Symptom | None:
         )
     if seen.best_is_model and not seen.weights.loads:
         return Symptom(
-            f"`{seen.best_is_model}` is the model itself, not a copy of its best state.",
-            f"Both names are one object, which made {seen.gradients.steps} steps in the block.",
-            f"{seen.best_is_model} = copy.deepcopy(model)",
+            f"`{seen.best_is_model}` is the model itself, or shares its tensors: it is no copy of the best state.",
+            f"Its tensors are those of the model, which made {seen.gradients.steps} steps in the block.",
+            f"{seen.best_is_model} = copy.deepcopy(model)  # or copy.deepcopy(model.state_dict())",
         )
     return None
 
@@ -155,6 +148,13 @@ def another_model_trained(seen: Watch) -> Symptom | None:
             f"A network with weights of the same shapes ran on {trained[0].place(1)}; this model got no gradient, and "
             f"{seen.gradients.foreign_steps} optimizer steps were made on other parameters than its own.",
             "optimizer = SGD(model.parameters(), lr=...)  # of the model that is trained, and that is validated",
+        )
+    if seen.record.reached and seen.gradients.foreign_steps and not seen.gradients.steps and not seen.weights.moved():
+        return Symptom(
+            "The optimizer steps on other parameters than this model's: its weights never change.",
+            f"{seen.record.reached} backward passes reached the model; {seen.gradients.foreign_steps} optimizer steps "
+            "were made, all of them on parameters that it does not have.",
+            "optimizer = SGD(model.parameters(), lr=...)  # made anew after the model",
         )
     validated = [values for source, end, values in foreign if end == "last" and source.role in ("val", "test")]
     if len(validated) < 2 or any(c.role in ("val", "test") for c in seen.record.calls) or not seen.gradients.steps:

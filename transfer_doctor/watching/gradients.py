@@ -88,7 +88,8 @@ class Gradients:
 
     Attributes:
         optimizers: what each optimizer of the model did, by its `id`.
-        foreign_steps: steps of optimizers that hold none of the model's parameters.
+        steps: steps of optimizers that hold some of the model's parameters.
+        foreign_steps: steps of the others.
         roles: roles of the loaders whose batches the present gradients come from.
         from_validation: steps with gradients from validation or test images.
     """
@@ -99,6 +100,7 @@ class Gradients:
         self.optimizers: dict[int, OptimizerRecord] = {}
         self.foreign_steps = 0
         self.steps = 0
+        self.all_steps = 0
         self.roles: set[str] = set()
         self.from_validation = Happening()
         self._in_step = False
@@ -133,7 +135,7 @@ class Gradients:
         for group in record.optimizer.param_groups[-FEW:]:
             last = next((p for p in reversed(group["params"]) if p.requires_grad), None)
             if last is not None and id(last) not in known and len(record.followed) < FEW:
-                each = Followed(self.names.get(id(last), "a parameter"), last, steps=self.steps)
+                each = Followed(self.names.get(id(last), "a parameter"), last, steps=self.all_steps)
                 each.used = last.grad is not None and record.steps > 0
                 each.handle = last.register_hook(lambda g, each=each, r=record: self._observe(self._come, each, r, g))
                 record.followed.append(each)
@@ -159,14 +161,14 @@ class Gradients:
         if fresh := self.record.take_reached():
             self.roles = set(fresh) if clean else self.roles | set(fresh)
         if clean:
-            unchanged = each.version == each.parameter._version and each.steps == self.steps
+            unchanged = each.version == each.parameter._version and each.steps == self.all_steps
             if each.waiting and unchanged and not self._in_step:
                 record.lost.note(each.lost_at)
             each.carried, each.norm = False, 0.0
         elif each.used:
             each.carried = True
         each.waiting, each.used = True, False
-        each.version, each.steps, each.lost_at = each.parameter._version, self.steps, self.record.place()
+        each.version, each.steps, each.lost_at = each.parameter._version, self.all_steps, self.record.place()
         each.norm = each.norm + gradient.detach().norm()
 
     def _before_step(self, optimizer: Optimizer) -> None:
@@ -183,6 +185,7 @@ class Gradients:
     def _after_step(self, optimizer: Optimizer) -> None:
         self._in_step = False
         record = self._record_of(optimizer)
+        self.all_steps += 1
         if record is None:
             self.foreign_steps += 1
             return
@@ -190,8 +193,9 @@ class Gradients:
         record.steps += 1
         place = self.record.place()
         source = self.record.training_pass
-        if source is not None:
-            source.steps += 1
+        for stepping in self.record.stepping:
+            stepping.steps += 1
+        self.record.stepping = []
         record.rates.append((source, sum(float(group["lr"]) for group in optimizer.param_groups)))
         for name, (p, before) in self._frozen.items():
             if name not in record.moved_frozen and not torch.equal(p, before):

@@ -141,5 +141,9 @@ def _names(loader: Any) -> Iterator[str]:
             variables = dict(frame.f_locals)
             owner = variables.pop("self", None)
             variables.update(getattr(owner, "__dict__", {}))
-            yield from (name for name, value in variables.items() if value is loader)
+            for name, value in variables.items():
+                if value is loader:
+                    yield name
+                elif type(value) is dict:
+                    yield from (str(key) for key, each in value.items() if each is loader)
         frame = frame.f_back

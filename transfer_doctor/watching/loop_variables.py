@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from transfer_doctor.watching.record import Call, Pass
@@ -39,16 +40,19 @@ def find_wrong_average(source: Pass, calls: list[Call]) -> WrongAverage | None:
     accuracy, averaged = sum(correct) / sum(source.sizes), sum(fractions) / len(fractions)
     if abs(accuracy - averaged) < 1e-4:
         return None
+    found = None
     for name, value in _variables():
         numbers = list(_numbers(value))
-        single = numbers[0] if len(numbers) == 1 and not isinstance(value, list) else None
-        wrong_sum = single is not None and any(
-            _close(single, wanted * unit) for wanted in (sum(fractions), averaged) for unit in (1, 100)
-        )
-        wrong_list = isinstance(value, list) and any(_all_close(numbers, fractions, unit) for unit in (1, 100))
-        if wrong_sum or wrong_list:
-            return WrongAverage(name, averaged, accuracy, (source.sizes[0], source.sizes[-1]))
-    return None
+        if isinstance(value, list):
+            if [v for v in value if isinstance(v, int)] == source.sizes:
+                return None  # the sizes are kept too, to weight by them
+            wrong = any(_all_close(numbers[-len(fractions) :], fractions, unit) for unit in (1, 100))
+        else:
+            wanted = [w for w in (sum(fractions), averaged) if not _round(w)]
+            wrong = len(numbers) == 1 and any(_close(numbers[0], w * unit) for w in wanted for unit in (1, 100))
+        if wrong and found is None:
+            found = WrongAverage(name, averaged, accuracy, (source.sizes[0], source.sizes[-1]))
+    return found
 
 
 def _variables() -> Iterator[tuple[str, Any]]:
@@ -75,10 +79,15 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, list) and len(value) <= 10_000:
         for each in value:
             yield from _numbers(each) if not isinstance(each, list) else ()
-    elif isinstance(value, float):
+    elif isinstance(value, torch.Tensor | np.ndarray):
+        yield from [float(value)] if value.ndim == 0 and "float" in str(value.dtype) else []
+    elif isinstance(value, float | np.floating):
         yield float(value)
-    elif isinstance(value, torch.Tensor) and value.ndim == 0 and value.is_floating_point():
-        yield float(value.detach())
+
+
+def _round(number: float) -> bool:
+    """Whether a number is one that a rate or a counter may be by chance, such as 0.25 or 2."""
+    return abs(number * 100 - round(number * 100)) < 1e-3
 
 
 def _close(number: float, wanted: float) -> bool:

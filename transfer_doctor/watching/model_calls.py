@@ -135,6 +135,7 @@ class ModelCalls:
         continues = self._call is not None and name and not self._from_loader(inputs)
         if continues:  # the parts of one model called one after the other are one call
             return
+        self.record.take_reached()
         batch, exact = find_batch(self.record, inputs)
         self._call = Call(
             number=len(self.record.calls) + 1,

@@ -153,6 +153,7 @@ class Record:
         self.recent: deque[Batch] = deque(maxlen=RECENT)
         self.unused: list[Batch] = []  # handed out since the last call of the model
         self.reached = 0  # calls of the model that a backward pass came through
+        self.stepping: list[Pass] = []  # passes whose batches backward reached since the last step
         self._fresh: list[str] = []
         self.failures: dict[str, str] = {}
 
@@ -163,14 +164,13 @@ class Record:
 
     @property
     def training_pass(self) -> Pass | None:
-        """The latest pass that brought gradients."""
-        return next((p for p in reversed(self.passes) if p.epoch), None)
+        """The latest pass that brought gradients, over the training loader where there is one."""
+        trained = [p for p in self.passes if p.epoch]
+        return next((p for p in reversed(trained) if p.role == "train"), trained[-1] if trained else None)
 
     def place(self) -> str:
         """Where the loop is now."""
-        if self.recent:
-            return str(self.recent[-1])
-        return f"call {len(self.calls)} of the model"
+        return str(self.last_call or (self.recent[-1] if self.recent else "the beginning"))
 
     def begin(self, role: str) -> Pass:
         """A loader begins to be iterated."""
@@ -184,12 +184,17 @@ class Record:
         call.reached = True
         self._fresh.append(call.role)
         source = call.batch.source if call.batch else None
-        if source and source.role in ("train", "other") and not source.epoch:
-            self.epochs += 1
-            source.epoch = self.epochs
+        if source is None:
+            return
+        if source not in self.stepping:
+            self.stepping.append(source)
+        if source.role in ("train", "other") and not source.epoch:
+            beside = next((p for p in self.passes if p.epoch and not p.complete and p.role in ("train", "other")), None)
+            source.epoch = beside.epoch if beside and source.role == "other" else self.epochs + 1
+            self.epochs = max(self.epochs, source.epoch)
 
     def take_reached(self) -> list[str]:
-        """Roles of the loaders whose batches backward reached since this was last asked."""
+        """Roles of the loaders whose batches backward reached since this was last asked, or the model last called."""
         fresh, self._fresh = self._fresh, []
         return fresh
 

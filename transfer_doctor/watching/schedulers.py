@@ -53,21 +53,25 @@ class Schedulers:
         self.record, self.gradients = record, gradients
         self.shown = [getattr(s, "scheduler", s) for s in shown]  # accelerate wraps it
         self.records: dict[int, SchedulerRecord] = {}
+        self.not_seen: list[str] = []
         self._inside = 0
 
     def attach(self, patches: Patches) -> None:
         """Wrap `step` of every class of schedulers."""
-        for scheduler in self.shown:
-            self._record_of(scheduler)
-        shown = [type(s) for s in self.shown if not isinstance(s, LRScheduler) and not isinstance(s, dict)]
-        for cls in {LRScheduler, *_subclasses(LRScheduler), *shown}:
+        for cls in {LRScheduler, *_subclasses(LRScheduler)}:
             if "step" in cls.__dict__:
                 patches.wrap(cls, "step", self._step)
+        for scheduler in self.shown:
+            try:
+                patches.wrap_method_of(type(scheduler), "step", self._step)
+                self._record_of(scheduler)
+            except (StopIteration, TypeError):
+                self.not_seen.append(type(scheduler).__name__)
 
     def of_model(self) -> list[SchedulerRecord]:
         """The schedulers that steer an optimizer of the model."""
         known = {id(r.optimizer) for r in self.gradients.optimizers.values()}
-        return [r for r in self.records.values() if id(_inner(getattr(r.scheduler, "optimizer", None))) in known]
+        return [r for r in self.records.values() if id(unwrapped(getattr(r.scheduler, "optimizer", None))) in known]
 
     def _record_of(self, scheduler: Any) -> SchedulerRecord:
         began = getattr(scheduler, "last_epoch", 0)
@@ -87,7 +91,7 @@ class Schedulers:
 
     def _note(self, scheduler: Any, args: tuple, kwargs: dict) -> None:
         plateau = hasattr(scheduler, "patience")  # its argument is the metric
-        optimizer = self.gradients.optimizers.get(id(_inner(scheduler.optimizer)))
+        optimizer = self.gradients.optimizers.get(id(unwrapped(scheduler.optimizer)))
         step = SchedulerStep(
             source=self.record.training_pass,
             place=self.record.place(),
@@ -98,7 +102,7 @@ class Schedulers:
         self._record_of(scheduler).steps.append(step)
 
 
-def _inner(optimizer: Any) -> Any:
+def unwrapped(optimizer: Any) -> Any:
     """The optimizer inside a wrapper such as accelerate's."""
     return getattr(optimizer, "optimizer", optimizer)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.data import RandomSampler, SequentialSampler
 
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.report import Diagnosis
@@ -37,8 +38,8 @@ class Watch:
         gradients: gradients and optimizer steps.
         schedulers: scheduler steps.
         weights: weights before the block, and state dicts that the loop keeps.
-        same_loader: whether one loader was passed for both training and validation.
-        best_is_model: name of a variable `best...` that is the model itself, at the end of the block.
+        same_images: whether the loaders for training and validation read the same images.
+        best_is_model: name of a variable `...best...` that is the model, or holds its tensors, when the block ends.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Watch:
         self.functions.ends = self.weights.ends
         self.calls.before_call += [self.loaders.notice, lambda inputs: self.gradients.follow()]
         self.optimizers, self.criterion = optimizers, criterion
-        self.same_loader = loaders["train"] is not None and loaders["train"] is loaders["val"]
+        self.same_images = _same_images(loaders["train"], loaders["val"])
         self.best_is_model = ""
         self._patches, self._handles = Patches(), []
         self._diagnosis: Diagnosis | None = None
@@ -81,7 +82,7 @@ class Watch:
             handle.remove()
         self.gradients.detach()
         variables = sys._getframe(1).f_locals
-        self.best_is_model = next((n for n, v in variables.items() if "best" in n and v is self.calls.model), "")
+        self.best_is_model = next((n for n, v in variables.items() if "best" in n and self.weights.share(v)), "")
         self._diagnosis = self._examine()
         self.record.active = False
 
@@ -183,6 +184,15 @@ def watch(
     loaders = {"train": train_loader, "val": val_loader, "test": test_loader}
     optimizers = [getattr(each, "optimizer", each) for each in _several(optimizer)]
     return Watch(model, optimizers, loaders, _several(scheduler), criterion)
+
+
+def _same_images(one: Any, other: Any) -> bool:
+    """Whether two loaders are one, or read one whole data set."""
+    if one is None or one is other:
+        return one is not None
+    dataset = getattr(one, "dataset", None)
+    whole = all(isinstance(getattr(x, "sampler", None), RandomSampler | SequentialSampler) for x in (one, other))
+    return dataset is not None and dataset is getattr(other, "dataset", None) and whole
 
 
 def _several(value: Any) -> list[Any]:

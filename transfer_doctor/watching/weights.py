@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from transfer_doctor.watching.batches import tensors_in
 from transfer_doctor.watching.gradients import Gradients
 from transfer_doctor.watching.model_calls import Hook, named_parameters, unwrapped
 from transfer_doctor.watching.record import Record
@@ -74,10 +75,23 @@ class Weights:
         }
 
     def drifted(self) -> dict[str, tuple[float, float]]:
-        """How far the statistics of frozen BatchNorm layers moved, until weights were loaded back; see `drift`."""
+        """How far the statistics of frozen BatchNorm layers moved, until weights were loaded back; see `drift`.
+
+        Layers whose frozen weights moved too are left out: momentum copies of another part, as in MoCo.
+        """
         now = self.statistics_at_load or self.batch_norm_statistics()
         frozen = self.frozen_at_start & self.frozen_batch_norms()
-        return {name: moved for name, moved in drift(self.statistics, now).items() if name in frozen}
+        still = {name.rpartition(".")[0] for name in set(self.frozen) - set(self.moved_frozen())}
+        return {name: moved for name, moved in drift(self.statistics, now).items() if name in frozen & still}
+
+    def moved_frozen(self) -> list[str]:
+        """Names of parameters that were frozen before the block, are frozen now, and changed."""
+        return [
+            name
+            for name, before in self.frozen.items()
+            if not (p := self.parameters[name]).requires_grad
+            and not torch.equal(before, p.detach().flatten()[: len(before)])
+        ]
 
     def frozen_batch_norms(self) -> set[str]:
         """BatchNorm layers whose weight and bias are frozen."""
@@ -93,6 +107,13 @@ class Weights:
     def moved(self) -> bool:
         """Whether any parameter was written to in the block."""
         return sum(p._version for p in self.parameters.values()) != self.versions
+
+    def share(self, value: Any) -> bool:
+        """Whether something is the model, or a list or dictionary of tensors in the model's memory."""
+        own = {p.data_ptr() for p in self.parameters.values()}
+        if isinstance(value, nn.Module):
+            return unwrapped(value) is self.model
+        return isinstance(value, list | tuple | dict) and any(t.data_ptr() in own for t in tensors_in(value))
 
     def references(self) -> Iterator[Kept]:
         """State dicts that share the model's memory and were loaded back, or are still held though training went on."""
