@@ -143,8 +143,9 @@ def activation_after_logits(case: Case) -> Symptom | None:
     modules = dict(case.model.named_modules())
     last = len(case.forward_trace.calls) - 1 - case.forward_trace.calls[::-1].index(case.head.name)
     after = [(name, modules[name]) for name in case.forward_trace.calls[last + 1 :] if name in modules]
-    if any(isinstance(module, POOLING) for _, module in after):
-        return None  # pooled scores, as SqueezeNet has them by design
+    pooled = [index for index, (_, module) in enumerate(after) if isinstance(module, POOLING)]
+    if pooled:
+        after = after[pooled[-1] + 1 :]  # SqueezeNet has a ReLU before its pooling by design
     for name, module in after:
         if isinstance(module, nn.Sigmoid) and (kind == "probability" or (kind is None and case.outputs.shape[-1] == 1)):
             return None
@@ -157,6 +158,8 @@ def activation_after_logits(case: Case) -> Symptom | None:
                 _without_last(case, name),
                 severity="warning" if dropout or isinstance(module, nn.LeakyReLU) else None,
             )
+    if pooled:
+        return None
     outputs = case.outputs
     zeros = float((outputs == 0).float().mean())
     if bool((outputs >= 0).all()) and zeros > 0.05:

@@ -12,6 +12,7 @@ from transfer_doctor.case import Case, in_python
 from transfer_doctor.expectations import expected_classes
 from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.initialization import looks_untrained
+from transfer_doctor.optimizer_rates import OTHER_CAUSES
 from transfer_doctor.optimizers import each_optimizer
 from transfer_doctor.trial_steps import all_trial_steps, factors, peak_rates, ready_to_learn
 
@@ -23,10 +24,13 @@ RAISED = 0.05  # weight decay above which it is compared with the gradient; cust
 DOMINATES = 2.0  # times the gradient
 SHRINKS = 0.5  # decay per epoch, as a fraction of the weights
 ADAPTIVE = ("Adam", "Adagrad", "RMSprop", "Lamb", "Adadelta", "Rprop")
-OTHER_CAUSES = ("nothing-trainable", "head-frozen", "foreign-parameters", "parameters-not-in-optimizer", "loss-raises")
 
 
-@check("error", needs=("model", "optimizer", "train_loader"), unless=(*OTHER_CAUSES, "module-raises"))
+@check(
+    "error",
+    needs=("model", "optimizer", "train_loader"),
+    unless=(*OTHER_CAUSES, "nothing-trainable", "head-frozen", "parameters-not-in-optimizer"),
+)
 def rate_too_low(case: Case) -> Symptom | None:
     """The learning rate is so low that a new head learns nothing."""
     head = case.head
@@ -37,8 +41,8 @@ def rate_too_low(case: Case) -> Symptom | None:
     rate = rates[id(weight)]
     trial = all_trial_steps(case)
     name = next(name for name, p in head.parameters.items() if p is weight)
-    if name not in trial.changes:
-        return None
+    if not 0 < trial.changes.get(name, 0.0) < math.inf:
+        return None  # no gradient reaches the head, whatever the rate
     if trial.losses[0] < 0.5 * math.log(max(2, expected_classes(case)[0])):
         return None  # the head has learned before
     # A new layer's size, for heads that begin at zero: He et al. (2015) as PyTorch has it, sqrt(1 / (3 fan_in)).
