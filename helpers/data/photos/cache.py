@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
@@ -30,35 +31,39 @@ from helpers.files import atomic_write
 ROOM = 20 * 2**30
 """Bytes that all caches in one folder may take together."""
 
-_verified: dict[Path, tuple[int, int]] = {}
-"""Size and time of change of the files that this process has checked already."""
-
 
 class StoredImages:
     """Images of any size in one flat uint8 tensor.
 
     Attributes:
+        signature: what they were made from.
         pixels: all images, uint8, flat.
         sizes: height and width of each image.
         checksums: CRC-32 of each image's pixels.
     """
 
-    def __init__(self, pixels: Tensor, sizes: list[tuple[int, int]], checksums: list[int]) -> None:
-        self.pixels, self.sizes, self.checksums = pixels, sizes, checksums
-        self.offsets = list(accumulate((3 * height * width for height, width in sizes), initial=0))
+    def __init__(self, path: Path) -> None:
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            self.pixels: Tensor = file.get_tensor("pixels")
+        self.signature, self.sizes = about["signature"], json.loads(about["sizes"])
+        self.checksums = json.loads(about["checksums"])
+        self.offsets = list(accumulate((3 * height * width for height, width in self.sizes), initial=0))
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, i: int) -> Tensor:
         """Image `i`, uint8 (3, H, W), as a view into the file: copy it before you change it."""
-        pixels = self.pixels[self.offsets[i] : self.offsets[i + 1]]
-        return pixels.view(*self.sizes[i], 3).permute(2, 0, 1)
+        return self._flat(i).view(*self.sizes[i], 3).permute(2, 0, 1)
 
     def is_whole(self) -> bool:
         """Whether every image still has the checksum that it was stored with."""
-        parts = zip(self.offsets[:-1], self.offsets[1:], self.checksums, strict=True)
-        return all(zlib.crc32(self.pixels[start:end].numpy()) == checksum for start, end, checksum in parts)
+        whole = self.offsets[-1] == len(self.pixels)
+        return whole and all(zlib.crc32(self._flat(i).numpy()) == self.checksums[i] for i in range(len(self)))
+
+    def _flat(self, i: int) -> Tensor:
+        return self.pixels[self.offsets[i] : self.offsets[i + 1]]
 
 
 def stored_images(
@@ -84,7 +89,6 @@ def stored_images(
             with FileLock(lock):  # of several processes one does the work
                 if _open(path, signature) is None:
                     atomic_write(path, lambda file: _write(file, signature, count, _made(count, make, threads)))
-                    _verified[path] = _stamp(path)
                     _make_room(path)
                 stored = _open(path, signature)
             lock.unlink(missing_ok=True)
@@ -98,27 +102,25 @@ def stored_images(
 def _open(path: Path, signature: str) -> StoredImages | None:
     """The images in a file, or None if it is not there, was made from something else, or is damaged."""
     try:
-        stamp = _stamp(path)
-        with safe_open(path, "pt") as file:
-            about = file.metadata()
-            if about["signature"] != signature:
-                return None
-            stored = StoredImages(file.get_tensor("pixels"), json.loads(about["sizes"]), json.loads(about["checksums"]))
-        if stored.offsets[-1] != len(stored.pixels) or (_verified.get(path) != stamp and not stored.is_whole()):
-            raise ValueError("not what was written")
+        stat = path.stat()
+        stored = _checked(path, stat.st_size, stat.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         warn(f"{path} is damaged and is made anew.")
         return None
-    _verified[path] = stamp
     with suppress(OSError):  # used just now; many systems do not note it
-        os.utime(path, ns=(time.time_ns(), stamp[1]))
+        os.utime(path, ns=(time.time_ns(), stat.st_mtime_ns))
+    return stored if stored.signature == signature else None
+
+
+@lru_cache(maxsize=16)
+def _checked(path: Path, size: int, changed: int) -> StoredImages:
+    """The images in a file, whose checksums are compared once as long as its size and time of change stay."""
+    stored = StoredImages(path)
+    if not stored.is_whole():
+        raise ValueError("not what was written")
     return stored
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    return path.stat().st_size, path.stat().st_mtime_ns
 
 
 def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[Tensor]]) -> None:

@@ -24,9 +24,6 @@ from helpers.files import cache_dir
 BUDGET = 4 * 2**30
 """Photos of a task are kept decoded if that takes at most so many bytes of disk."""
 
-USUAL_SHAPE = 1.4
-"""Longer side of a photo over its shorter side, for estimates."""
-
 
 class Images(ABC):
     """Labeled images whose shorter side is the preprocessing's `resize_size`.
@@ -128,11 +125,9 @@ def _open(split: Split, preprocessing: Preprocessing, keep: bool) -> Images:
 
 
 def _fits(splits: dict[str, Split], preprocessing: Preprocessing) -> bool:
-    needed = sum(len(split) for split in splits.values()) * 3 * USUAL_SHAPE * preprocessing.resize_size**2
-    place = cache_dir()
-    while not place.exists():
-        place = place.parent
-    return needed <= min(BUDGET, shutil.disk_usage(place).free / 2)
+    photo = 3 * 1.4 * preprocessing.resize_size**2  # the longer side is usually 1.4 times the shorter one
+    place = next(place for place in (cache_dir(), *cache_dir().absolute().parents) if place.exists())
+    return photo * sum(map(len, splits.values())) <= min(BUDGET, shutil.disk_usage(place).free / 2)
 
 
 def _warn_of_equal_pixels(splits: list[CachedPhotos]) -> None:
