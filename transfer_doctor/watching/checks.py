@@ -77,6 +77,11 @@ def examine(seen: Watch) -> Outcome:
     return Outcome(kept, not_checked, len(CHECKS) - len(not_checked), time.perf_counter() - start)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _symptoms(result: Symptom | Iterator[Symptom] | None) -> list[Symptom]:
     if result is None:
         return []

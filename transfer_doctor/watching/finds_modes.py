@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from transfer_doctor.findings import Symptom
-from transfer_doctor.watching.checks import check
+from transfer_doctor.watching.checks import check, counted
 from transfer_doctor.watching.record import Call
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def trained_in_eval_mode(seen: Watch) -> Symptom | None:
     if not wrong or not (held or drops or (before and seen.calls.norms)):
         return None
     first = (held or wrong)[0]
-    affected = [f"{first.held_norms} BatchNorm layers with trainable weights keep their statistics"] * bool(held)
-    affected += [f"{len(seen.calls.dropouts)} dropout layers drop nothing"] * drops
+    affected = [f"{counted(first.held_norms, 'trainable BatchNorm layer')} used the old statistics"] * bool(held)
+    affected += [f"{counted(len(seen.calls.dropouts), 'dropout layer')} dropped nothing"] * drops
     since = f"in train mode until {before[-1]}, in eval mode from {wrong[0]} on" if before else f"first at {first}"
     return Symptom(
         "The model is in eval mode while it is trained.",
         f"model.training was False in {len(wrong)} of {len(trained)} training batches, {since}: "
-        f"{' and '.join(affected) or 'BatchNorm keeps its statistics'}.",
+        f"{' and '.join(affected) or 'BatchNorm used the old statistics'}.",
         "for epoch in range(epochs):\n    model.train()  # validation has switched it to eval mode\n    ...",
         severity=None if held or before else "note",
     )
@@ -61,10 +61,10 @@ def validated_in_train_mode(seen: Watch) -> Symptom | None:
     if not wrong:
         return None
     norms, drops = wrong[0].batch_norms, wrong[0].dropouts
-    effects = [f"{norms} BatchNorm layers used the statistics of the batch and moved their own towards it"] * bool(
+    effects = [f"{counted(norms, 'BatchNorm layer')} used the batch's statistics and updated the running ones"] * bool(
         norms
     )
-    effects += [f"{drops} dropout layers dropped features"] * bool(drops)
+    effects += [f"{counted(drops, 'dropout layer')} dropped features"] * bool(drops)
     return Symptom(
         "The model is in train mode while it is validated: its predictions depend on the batch, or on chance."
         if wrong[0].training

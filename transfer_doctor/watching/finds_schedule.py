@@ -40,7 +40,7 @@ def scheduler_per_batch(seen: Watch) -> Iterator[Symptom]:
         reason, sure = _counts_epochs(seen, record, batches)
         if reason:
             yield Symptom(
-                f"{record.name} steps with every batch, and counts epochs.",
+                f"{record.name} steps with every batch, and {'counts' if sure else 'may count'} epochs.",
                 f"{len(record.steps)} steps in {len(record.per_epoch())} epochs of {batches} optimizer steps, the "
                 f"first at {record.steps[0].place}: {reason}.",
                 "for epoch in range(epochs):\n    train_one_epoch(...)\n    validate(...)\n"
@@ -66,7 +66,7 @@ def scheduler_per_epoch(seen: Watch) -> Iterator[Symptom]:
         reason, sure = _counts_batches(seen, record, batches)
         if reason:
             yield Symptom(
-                f"{record.name} steps once per epoch, and counts batches.",
+                f"{record.name} steps once per epoch, and {'counts' if sure else 'may count'} batches.",
                 f"{len(record.steps)} steps while the optimizer made {batches} in each epoch: {reason}.",
                 "for images, labels in train_loader:\n    ...\n    optimizer.step()\n    scheduler.step()",
                 severity=None if sure else "note",
@@ -149,7 +149,7 @@ def several_schedulers(seen: Watch) -> Iterator[Symptom]:
             f"In {len(together)} epochs both stepped ({len(one.steps)} and {len(other.steps)} times). "
             + (f"{min(outright)} sets the rate outright and undoes what the other did." if outright else "")
             + ("They are the same schedule twice." if twice and not outright else "")
-            + ("" if twice or outright else "What they do multiplies."),
+            + ("" if twice or outright else "Their effects multiply."),
             "scheduler = SequentialLR(optimizer, [warm_up, decay], milestones=[warm_up_epochs])  # or one of the two",
             severity=None if twice or {one.name, other.name} & WHOLE else "note",
         )
@@ -185,7 +185,7 @@ def _counts_epochs(seen: Watch, record: SchedulerRecord, batches: int) -> tuple[
         return gone, True
     if setting and horizon % batches and horizon <= MOST_EPOCHS and record.name != "OneCycleLR":
         return (
-            f"{setting}={horizon} batches are {horizon / batches:.1f} epochs; if epochs were meant, it is early",
+            f"{setting}={horizon} batches are {horizon / batches:.1f} epochs; were epochs meant?",
             False,
         )
     return "", False
@@ -232,7 +232,8 @@ def _horizon(scheduler: Any) -> tuple[str, int]:
 def _zero_of(function: Callable[[int], float]) -> int:
     """The first step at which a rate's factor is zero; 0 where it never is."""
     try:
-        return next((step for step in range(1, LONGEST) if function(step) < 1e-6), 0)
+        end = next((step for step in range(1, LONGEST) if function(step) <= 0), 0)
+        return end if end and function(end - 1) > 1e-9 else 0  # not a power that is too small to be told from zero
     except Exception:  # the loop's own function
         return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from transfer_doctor.findings import CannotTell, Symptom
-from transfer_doctor.watching.checks import check
+from transfer_doctor.watching.checks import check, counted
 from transfer_doctor.watching.gradients import OptimizerRecord
 from transfer_doctor.watching.record import Call
 
@@ -167,8 +167,8 @@ def step_once_per_epoch(seen: Watch) -> Symptom | None:
     batches = sum(1 for c in calls if c.batch is not None and c.batch.source is epochs[0])
     return Symptom(
         "The optimizer steps once per epoch, not once per batch.",
-        f"Epoch {epochs[0].epoch} had {batches} backward passes and {epochs[0].steps} steps, so the gradients of all "
-        "its batches add up to a single step.",
+        f"Epoch {epochs[0].epoch} had {batches} backward passes and {counted(epochs[0].steps, 'step')}, so the "
+        "gradients of all its batches add up.",
         "for images, labels in train_loader:\n    optimizer.zero_grad()\n"
         "    criterion(model(images), labels).backward()\n    optimizer.step()  # inside the loop over batches",
     )

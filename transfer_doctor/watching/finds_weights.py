@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from transfer_doctor.findings import CannotTell, Symptom
-from transfer_doctor.watching.checks import check
+from transfer_doctor.watching.checks import check, counted
 
 if TYPE_CHECKING:
     from transfer_doctor.watching.watcher import Watch
@@ -33,7 +33,7 @@ def frozen_batchnorm_drifted(seen: Watch) -> Symptom | None:
     name, (shift, factor) = max(moved.items(), key=lambda item: item[1][0])
     calls = [c for c in seen.trained() if c.batch_norms]
     return Symptom(
-        f"{len(moved)} frozen BatchNorm layers drifted: their running statistics followed the training images.",
+        f"{counted(len(moved), 'frozen BatchNorm layer')} drifted: running statistics followed the training images.",
         f"Over {len(calls)} training batches the running mean of `{name}` moved by {shift:.2f} standard deviations, "
         f"and its variance by a factor of {factor:.2f}.",
         "model.train()\nfor module in model.modules():\n"
@@ -63,7 +63,7 @@ def frozen_weights_moved(seen: Watch) -> Iterator[Symptom]:
         if record.moved_frozen:
             name, place = next(iter(record.moved_frozen.items()))
             yield Symptom(
-                f"{kind} moves {len(record.moved_frozen)} frozen parameters.",
+                f"{kind} moves {counted(len(record.moved_frozen), 'frozen parameter')}.",
                 f"`{name}` does not require a gradient and still has an old one: it changed at {place}, by momentum, "
                 "weight decay or that gradient.",
                 fix,
@@ -77,7 +77,7 @@ def frozen_weights_moved(seen: Watch) -> Iterator[Symptom]:
         ]
         if moved:
             yield Symptom(
-                f"{kind} moves {len(moved)} parameters whose gradient is always zero.",
+                f"{kind} moves {counted(len(moved), 'parameter')} whose gradient is always zero.",
                 f"The gradient of `{moved[0]}` was zero in all {record.measured[moved[0]]} steps measured, and the "
                 "parameter changed: momentum or weight decay move it.",
                 fix,
@@ -90,7 +90,7 @@ def _moved_otherwise(seen: Watch) -> Iterator[Symptom]:
     moved = [name for name in seen.weights.moved_frozen() if name not in known]
     if moved and not seen.weights.loads:
         yield Symptom(
-            f"{len(moved)} frozen parameters changed, and not through the optimizer.",
+            f"{counted(len(moved), 'frozen parameter')} changed, and not through the optimizer.",
             f"`{moved[0]}` is the first. A momentum copy inside the model is meant to; a frozen layer is not.",
             "# look for code that writes to the parameters: copy_, data =, an average of weights",
             severity="note",
@@ -145,8 +145,8 @@ def another_model_trained(seen: Watch) -> Symptom | None:
     if trained and not seen.record.reached and seen.functions.backwards:
         return Symptom(
             "Another network is trained, not this one.",
-            f"A network with weights of the same shapes ran on {trained[0].place(1)}; this model got no gradient, and "
-            f"{seen.gradients.foreign_steps} optimizer steps were made on other parameters than its own.",
+            f"A network with weights of the same shapes ran on {trained[0].place(1)}; this model got no gradient. "
+            f"{counted(seen.gradients.foreign_steps, 'optimizer step')} went to parameters that it does not have.",
             "optimizer = SGD(model.parameters(), lr=...)  # of the model that is trained, and that is validated",
         )
     if seen.record.reached and seen.gradients.foreign_steps and not seen.gradients.steps and not seen.weights.moved():

@@ -43,7 +43,9 @@ class Pass:
         """`epoch 2, batch 5`, or the same for a pass that trains nothing."""
         if self.epoch:
             return f"epoch {self.epoch}, batch {batch}"
-        names = {"train": "training", "val": "validation", "test": "test"}
+        if self.role == "train":
+            return f"pass {self.number} over the training loader, batch {batch}"
+        names = {"val": "the validation", "test": "the test"}
         when = f"after epoch {self.after_epoch}" if self.after_epoch else "before the first epoch"
         return f"{names.get(self.role, 'another loader')} {when}, batch {batch}"
 
@@ -170,7 +172,7 @@ class Record:
 
     def place(self) -> str:
         """Where the loop is now."""
-        return str(self.last_call or (self.recent[-1] if self.recent else "the beginning"))
+        return str(self.last_call or (self.recent[-1] if self.recent else "the beginning of the block"))
 
     def begin(self, role: str) -> Pass:
         """A loader begins to be iterated."""
