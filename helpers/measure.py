@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,8 +138,3 @@ def compare(ours: Sequence[float], theirs: Sequence[float], confidence: float = 
         raise HelpersError(f"{len(ours)} seeds cannot be paired with {len(theirs)}; measure both with the same seeds")
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
     return Comparison(float(np.mean(ours)), float(np.mean(theirs)), interval(differences, confidence))
-
-
-def over_seeds(run: Callable[[int], float], seeds: Iterable[int]) -> list[float]:
-    """`run(seed)` for every seed."""
-    return [run(seed) for seed in seeds]

@@ -13,7 +13,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from scipy import stats
 
-from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, quiz, show, world
+from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, quiz, world
 from helpers.lessons import activations, plots
 from helpers.lessons.claims import MIME, ClaimError
 
@@ -54,37 +54,65 @@ def test_seeds_are_compared_in_pairs() -> None:
         compare(OURS, THEIRS[:3])
 
 
-def test_over_seeds_runs_each() -> None:
+def test_a_comparison_answers_whether_a_margin_holds() -> None:
+    found = compare(OURS, THEIRS)  # +8.6 ± 2.9 points
+    assert found.better_by(0.05)
+    assert not found.better_by(0.08)
+    assert compare(THEIRS, OURS).worse_by(0.05)
+    assert found.within(0.12)
+    assert not found.within(0.10)
+    assert interval(OURS).above(0.88)
+    assert not interval(OURS).below(0.92)
+
+
+def test_over_seeds_runs_each_and_shows_progress_only_where_a_notebook_is_open(monkeypatch, capsys) -> None:
     assert over_seeds(lambda seed: seed / 2, range(3)) == [0.0, 0.5, 1.0]
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("JPY_SESSION_NAME", "a notebook")
+    over_seeds(float, range(3))
+    assert "Seeds: 2 of 3" in capsys.readouterr().out
 
 
 def test_a_claim_shows_its_evidence_and_stops_when_it_fails() -> None:
+    world("embedded")
     with capture_output() as shown:
-        claim("Ours is better.", True, compare(OURS, THEIRS))
+        claim("Ours is better.", compare(OURS, THEIRS).better_by(0.05), "seeds vary the images")
     (output,) = shown.outputs
     assert output.data[MIME]["sentence"] == "Ours is better."
     assert "+8.6" in output.data[MIME]["evidence"]
+    assert output.data[MIME]["evidence"].endswith("; seeds vary the images")
     assert "Ours is better." in output.data["text/html"]
     json.dumps(output.data)
-    with pytest.raises(ClaimError, match=r"better: 90\.4 %"):
-        claim("Theirs is better.", False, compare(OURS, THEIRS))
+    with pytest.raises(ClaimError, match=r"worse: 81\.8 %"):
+        claim("Theirs is better.", compare(THEIRS, OURS).better_by())
+    with pytest.raises(ClaimError, match="Measured: 3 of 4"):
+        claim("All are right.", False, "3 of 4")
+
+
+def test_in_the_real_world_a_claim_that_does_not_hold_is_reported() -> None:
+    world("real")
+    with capture_output() as shown:
+        claim("Theirs is better.", compare(THEIRS, OURS).better_by())
+    world("embedded")
+    assert "Does not hold on these photos: Theirs is better." in shown.outputs[0].data["text/plain"]
 
 
 def test_images_carry_words_and_stay_small() -> None:
     flowers = load_task("flowers", classes=8).val.images[:24]
     with capture_output() as shown:
-        show(plots.grid(flowers), alt="Flowers.")
+        plots.grid(flowers, alt="Flowers.", caption="Three of each.")
     data = shown.outputs[0].data
+    assert shown.outputs[1].data["text/html"] == '<p class="caption"><em>Three of each.</em></p>'
     assert shown.outputs[0].metadata["image/png"]["alt"] == "Flowers."
     png = base64.b64decode(data["image/png"])
     assert len(png) < 150_000
     assert Image.open(io.BytesIO(png)).width > 500
     assert not plt.get_fignums()
     with pytest.raises(HelpersError, match="alt text"):
-        show(plots.grid(flowers), alt=" ")
+        plots.grid(flowers, alt=" ")
     noise = torch.randint(0, 256, (80, 3, 64, 64), dtype=torch.uint8)
     with pytest.raises(HelpersError, match="smaller or simpler"):
-        show(plots.grid(noise), alt="Too much.")
+        plots.grid(noise, alt="Too much.")
 
 
 def test_a_quiz_shown_again_is_the_same_page() -> None:
@@ -118,6 +146,21 @@ def test_neighbors_probes_and_mistakes_on_clear_cases() -> None:
     assert activations.most_confident_mistakes(scores, labels, 5) == [1, 2]
 
 
+def test_plots_of_each_kind_are_shown() -> None:
+    image, accuracies = torch.rand(3, 32, 32), [[0.5, 0.6, 0.7], [0.6, 0.7, 0.9]]
+    outputs = activations.stage_outputs(load_backbone("embedded"), torch.rand(1, 3, 64, 64))
+    with capture_output() as shown:
+        plots.prediction(image, {"daisy": 0.4, "bee": 0.1}, alt="One.")
+        plots.activations(image, outputs, alt="Two.")
+        plots.intervals({"ours": accuracies[0], "theirs": accuracies[1]}, alt="Three.")
+        plots.curves([1, 10], {"": accuracies}, "images", chance=0.5, alt="Four.")
+        plots.curves(["stem", "layer1"], {"": accuracies}, "stage", alt="Five.")
+        plots.bars({"pixels": 20.0}, "accuracy in %", alt="Six.")
+        plots.stage_row(["stem", "fc"], trainable=["stem"], new=["fc"], alt="Seven.")
+    assert len(shown.outputs) == 7
+    assert not plt.get_fignums()
+
+
 def test_first_filters_need_colors() -> None:
     filters = activations.first_filters(load_backbone("embedded"))
     assert filters.shape[1] == 3
@@ -132,5 +175,6 @@ def test_the_world_is_one_word(monkeypatch) -> None:
     monkeypatch.setenv("WORLD", "real")
     assert world().real
     assert world("embedded").task(classes=3).classes == world("embedded").task(classes=4).classes[:3]
+    assert world("real").backbone(weights=None).backbone_name == "efficientnet_lite0"
     with pytest.raises(HelpersError, match="no world"):
         world("mars")

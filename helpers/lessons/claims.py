@@ -1,4 +1,4 @@
-"""`claim`: a sentence of a lesson that was checked when the lesson ran."""
+"""Claims: sentences of a lesson that are checked by measurement whenever the lesson runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from helpers.measure import Comparison, Interval
+from IPython.display import display
+
+from helpers.lessons import world
+from helpers.lessons.messages import say
+from helpers.measure import Verdict
 
 MIME = "application/vnd.helpers.claim+json"
 
@@ -28,7 +32,7 @@ class Claim:
     evidence: str
 
     def __str__(self) -> str:
-        """The sentence and its evidence in a line."""
+        """The sentence and its evidence on one line."""
         return f"Claim holds: {self.sentence} ({self.evidence})"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -42,19 +46,25 @@ class Claim:
         }
 
 
-def claim(sentence: str, holds: bool, evidence: str | Interval | Comparison) -> None:
+def claim(sentence: str, verdict: Verdict | bool, evidence: str = "") -> None:
     """Show a sentence with its evidence if it holds; stop the lesson if it does not.
+
+    Lessons make their claims about the embedded world. In the real one a claim that does not hold is reported, and
+    the lesson goes on.
 
     Args:
         sentence: what is claimed, as one plain sentence.
-        holds: whether it does, computed from what was measured.
-        evidence: the figures: a text, an `Interval` or a `Comparison`.
+        verdict: whether it holds, for instance `compare(ours, theirs).better_by(0.2)`.
+        evidence: what the figures of the verdict do not say, such as what varied from seed to seed; for a bool, the
+            figures themselves.
 
     Raises:
-        ClaimError: if it does not hold; names the evidence.
+        ClaimError: if it does not hold; gives the evidence.
     """
-    if not holds:
-        raise ClaimError(f"this does not hold here: {sentence} Measured: {evidence}")
-    from IPython.display import display
-
-    display(Claim(sentence, str(evidence)))
+    measured = f"{verdict.evidence}; {evidence}".strip("; ") if isinstance(verdict, Verdict) else evidence
+    if verdict:
+        display(Claim(sentence, measured))
+    elif world.current().real:
+        say("Does not hold on these photos:", f"{sentence} ({measured})")
+    else:
+        raise ClaimError(f"this does not hold here: {sentence} Measured: {measured}")

@@ -1,105 +1,20 @@
-"""Every image of the course, in one style: few colors, direct labels, readable on light and dark pages."""
+"""Plots of the lessons. Each displays itself at once; `alt` is its alt text, `caption` the line below it."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
-from helpers.errors import HelpersError
+from helpers.data.preprocessing import Preprocessing
+from helpers.lessons.activations import strongest_channels
+from helpers.lessons.figures import COLORS, INK, show, style
 from helpers.measure import interval
 
-if TYPE_CHECKING:
-    from helpers.data.preprocessing import Preprocessing
-
-# Okabe and Ito, "Color Universal Design" (2008): told apart by all kinds of color vision.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-FROZEN, LEARNING, NEW = "#9DB4C8", "#E69F00", "#009E73"
-INK, PAPER = "#22303C", "#FFFFFF"
-MOST_BYTES = 150_000
-
-_STYLE = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "image.interpolation": "nearest",
-}
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """The course's style, for figures made within."""
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-@dataclass(frozen=True)
-class Image:
-    """A finished figure that shows itself in a notebook, with words for those who cannot see it."""
-
-    png: bytes
-    alt: str
-
-    def __repr__(self) -> str:
-        return f"[image: {self.alt}]"
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.alt}}
-
-
-def show(figure: Figure, alt: str) -> None:
-    """Display a figure and close it.
-
-    Args:
-        figure: what to show.
-        alt: what it shows and says, in a sentence or two.
-
-    Raises:
-        HelpersError: without such words, or for an image over 150 kB.
-    """
-    from IPython.display import display
-
-    if not alt.strip():
-        raise HelpersError("an image needs alt text; say in a sentence what it shows")
-    png = _png(figure)
-    plt.close(figure)
-    if len(png) > MOST_BYTES:
-        raise HelpersError(f"this image has {len(png)} bytes, over {MOST_BYTES}; make it smaller or simpler")
-    display(Image(png, alt))
-
-
-def _png(figure: Figure) -> bytes:
-    """As it is, or with 256 colors where it would be large."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
-    if buffer.tell() <= MOST_BYTES:
-        return buffer.getvalue()
-    smaller = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256).save(smaller, format="png", optimize=True)
-    return smaller.getvalue()
+FROZEN, TRAINABLE, NEW = "#9DB4C8", "#E69F00", "#009E73"
 
 
 def restored(images: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -108,115 +23,158 @@ def restored(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (images * std + mean).clamp(0, 1)
 
 
-def grid(images: Tensor | Sequence[Tensor], titles: Sequence[str] | None = None, columns: int = 8) -> Figure:
-    """Images (N, 3, H, W), uint8 or 0 to 1, in rows of `columns`."""
-    rows = -(-len(images) // columns)
+def grid(
+    images: Tensor | Sequence[Tensor],
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    rows: Sequence[str] = (),
+    *,
+    alt: str,
+    caption: str = "",
+) -> None:
+    """Images (3, H, W), uint8 or 0 to 1, in a grid; with titles above each, and names at the left of the rows."""
+    count = -(-len(images) // columns)
     with style():
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(9, rows * (9 / columns + (0.3 if titles else 0))), squeeze=False
-        )
+        lines = 1 + max((title.count("\n") for title in titles), default=-1)
+        size = 9, count * (9 / columns + 0.17 * lines)
+        figure, axes = plt.subplots(count, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
-            axis.axis("off")
-        for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for axis, image in zip(axes.flat, images, strict=False):
             axis.imshow(np.asarray(image.permute(1, 2, 0)))
-            if titles:
-                axis.set_title(titles[number], fontsize=8)
-    return figure
+        for axis, title in zip(axes.flat, titles, strict=False):
+            axis.set_title(title, fontsize=8)
+        for axis, name in zip(axes[:, 0], rows, strict=False):
+            axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    show(figure, alt, caption)
 
 
-def intervals(results: Mapping[str, Sequence[float]], label: str = "test accuracy in %") -> Figure:
-    """One row a name: a dot for each seed (shares, 0 to 1), the mean and its 95 % interval."""
+def prediction(image: Tensor, probabilities: Mapping[str, float], *, alt: str, caption: str = "") -> None:
+    """An image (3, H, W), 0 to 1, and beside it bars of the most probable classes, the highest first."""
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.6), width_ratios=(1, 2))
+        left.imshow(np.asarray(image.permute(1, 2, 0)))
+        left.axis("off")
+        percent = [100 * value for value in probabilities.values()]
+        right.bar_label(right.barh(list(probabilities), percent, color=COLORS[0]), fmt="%.0f", padding=4, fontsize=9)
+        right.invert_yaxis()
+        right.set(xlabel="probability in %", xlim=(0, 100))
+    show(figure, alt, caption)
+
+
+def activations(
+    image: Tensor, outputs: Mapping[str, Tensor], channels: int = 6, *, alt: str, caption: str = ""
+) -> None:
+    """A row for each stage: the image (3, H, W), 0 to 1, then the channels that vary most over the image.
+
+    The outputs are those of `helpers.lessons.activations.stage_outputs` for one image: by stage, (1, C, h, w).
+    """
+    rows = []
+    for output in outputs.values():
+        maps = nn.functional.interpolate(strongest_channels(output[0], channels)[:, None], size=image.shape[1:])
+        rows += [image, *maps.expand(-1, 3, -1, -1)]
+    names = [f"{name}\n{output.shape[2]} × {output.shape[3]}" for name, output in outputs.items()]
+    grid(rows, columns=channels + 1, rows=names, alt=alt, caption=caption)
+
+
+def intervals(
+    results: Mapping[str, Sequence[float]],
+    label: str = "test accuracy in %",
+    limits: tuple[float, float] | None = None,
+    *,
+    alt: str,
+    caption: str = "",
+) -> None:
+    """Accuracies (0 to 1) of several seeds by method: one dot per seed, the mean and its 95 % interval."""
     with style():
         figure, axis = plt.subplots(figsize=(7.5, 0.8 + 0.5 * len(results)))
         for row, values in enumerate(results.values()):
             color, found = COLORS[row % len(COLORS)], interval(values)
+            mean, half = 100 * found.mean, 100 * found.half_width
             axis.plot(100 * np.asarray(values), [row + 0.16] * len(values), "o", color=color, alpha=0.45, markersize=5)
-            axis.errorbar(100 * found.mean, row, xerr=100 * found.half_width, fmt="D", color=color, capsize=4)
-            axis.annotate(
-                f"{100 * found.mean:.1f}",
-                (100 * found.mean, row - 0.18),
-                ha="center",
-                va="top",
-                fontsize=9,
-                color=INK,
-            )
+            axis.errorbar(mean, row, xerr=half, fmt="D", color=color, capsize=4)
+            axis.annotate(f"{mean:.1f}", (mean, row - 0.18), ha="center", va="top", fontsize=9)
         axis.set(yticks=range(len(results)), yticklabels=list(results), ylim=(-0.7, len(results) - 0.4), xlabel=label)
-    return figure
+        axis.set(xlim=limits)
+    show(figure, alt, caption)
 
 
 def curves(
-    x: Sequence[float], series: Mapping[str, Sequence[Sequence[float]]], xlabel: str, ylabel: str = "test accuracy in %"
-) -> Figure:
-    """Lines over x, each named at its end; for every x the shares of several seeds, drawn as mean and 95 % band.
+    x: Sequence[float] | Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    xlabel: str,
+    chance: float | None = None,
+    *,
+    alt: str,
+    caption: str = "",
+) -> None:
+    """Accuracy over x, each line named at its end: the mean over seeds, with the 95 % interval of the mean as a band.
 
-    Args:
-        x: places, ascending.
-        series: by name, for every x a list of shares (0 to 1).
-        xlabel: what x is.
-        ylabel: what the shares are.
+    x holds names, or positive numbers for a logarithmic axis; a series has, for every x, the accuracies (0 to 1) of
+    several seeds; chance is the accuracy of guessing.
     """
+    names = isinstance(x[0], str)
+    places = range(len(x)) if names else x
     with style():
         figure, axis = plt.subplots(figsize=(7.5, 3.6))
         for (name, values), color in zip(series.items(), COLORS, strict=False):
             found = [interval(of_one) for of_one in values]
             mean = np.array([100 * one.mean for one in found])
             half = np.array([100 * one.half_width for one in found])
-            axis.plot(x, mean, "o-", color=color)
-            axis.fill_between(x, mean - half, mean + half, color=color, alpha=0.2, linewidth=0)
-            axis.annotate(name, (x[-1], mean[-1]), xytext=(8, 0), textcoords="offset points", va="center", color=color)
-        axis.set(xlabel=xlabel, ylabel=ylabel)
+            axis.plot(places, mean, "o-", color=color)
+            axis.fill_between(places, mean - half, mean + half, color=color, alpha=0.2, linewidth=0)
+            at = places[-1], mean[-1]
+            axis.annotate(name, at, xytext=(8, 0), textcoords="offset points", va="center", color=color)
+        axis.set(xlabel=xlabel, ylabel="test accuracy in %", xscale="linear" if names else "log")
+        axis.set_xticks(places, x)
+        axis.minorticks_off()
         axis.margins(x=0.02)
-    return figure
+        if chance is not None:
+            axis.axhline(100 * chance, color=INK, linestyle=":")
+            at = places[0], 100 * chance
+            axis.annotate("chance", at, xytext=(0, 4), textcoords="offset points")
+    show(figure, alt, caption)
 
 
-def bars(values: Mapping[str, float], label: str, colors: Sequence[str] | None = None, form: str = "{:.2f}") -> Figure:
+def bars(values: Mapping[str, float], label: str, form: str = "{:.0f}", *, alt: str, caption: str = "") -> None:
     """Horizontal bars, the first on top, each with its value at its end."""
     with style():
         figure, axis = plt.subplots(figsize=(7.5, 0.7 + 0.34 * len(values)))
-        drawn = axis.barh(list(values), list(values.values()), color=colors or COLORS[0])
+        drawn = axis.barh(list(values), list(values.values()), color=COLORS[0])
         axis.bar_label(drawn, [form.format(value) for value in values.values()], padding=4, fontsize=9)
         axis.invert_yaxis()
         axis.set_xlabel(label)
         axis.margins(x=0.12)
-    return figure
+    show(figure, alt, caption)
 
 
-def confusion(counts: Tensor, classes: Sequence[str]) -> Figure:
-    """How often images of a class (rows) were given a name (columns); counts (C, C)."""
-    with style():
-        figure, axis = plt.subplots(figsize=(1.8 + 0.62 * len(classes), 1.4 + 0.5 * len(classes)))
-        axis.imshow(counts, cmap="Blues", aspect="auto")
-        for (row, column), count in np.ndenumerate(counts.numpy()):
-            ink = "white" if count > 0.6 * int(counts.max()) else INK
-            axis.text(column, row, f"{count:g}", ha="center", va="center", color=ink, fontsize=9)
-        places = range(len(classes))
-        axis.set(xticks=places, yticks=places, yticklabels=classes, xlabel="named", ylabel="true")
-        axis.set_xticks(places, classes, rotation=30, ha="right")
-    return figure
-
-
-def stage_image(names: Sequence[str], learning: Sequence[str] = (), new: Sequence[str] = ()) -> Figure:
-    """A network as a row of boxes from image to answer: what is frozen, what learns, what is new."""
+def stage_row(
+    names: Sequence[str], trainable: Sequence[str] = (), new: Sequence[str] = (), *, alt: str, caption: str = ""
+) -> None:
+    """The stages of a network, from stem to head, as a row of boxes; colored by what is frozen, trainable and new."""
     with style():
         figure, axis = plt.subplots(figsize=(8.5, 1.7))
         for place, name in enumerate(names):
-            color = NEW if name in new else LEARNING if name in learning else FROZEN
+            color = NEW if name in new else TRAINABLE if name in trainable else FROZEN
             _box(axis, place, name, color)
-            axis.annotate("", (place + 0.02, 0.5), (place - 0.18, 0.5), arrowprops={"arrowstyle": "->", "color": INK})
+        _arrow(axis, len(names))
         axis.text(-0.22, 0.5, "image", ha="right", va="center")
-        axis.annotate(
-            "", (len(names) + 0.02, 0.5), (len(names) - 0.18, 0.5), arrowprops={"arrowstyle": "->", "color": INK}
-        )
-        axis.text(len(names) + 0.06, 0.5, "answer", ha="left", va="center")
-        kinds = [("kept as it is", FROZEN), *([("learns", LEARNING)] if learning else []), ("new, and learns", NEW)]
+        axis.text(len(names) + 0.06, 0.5, "scores", ha="left", va="center")
+        kinds = [("frozen", FROZEN), *([("trainable", TRAINABLE)] if trainable else []), ("new, trainable", NEW)]
         for place, (word, color) in enumerate(kinds):
             axis.text(1.9 * place + 0.2, -0.25, "■ ", color=color, fontsize=14, va="center")
             axis.text(1.9 * place + 0.42, -0.25, word, va="center")
         axis.set(xlim=(-1, len(names) + 0.9), ylim=(-0.5, 1.05))
         axis.axis("off")
-    return figure
+    show(figure, alt, caption)
 
 
 def _box(axis: Axes, place: float, name: str, color: str) -> None:
+    _arrow(axis, place)
     axis.add_patch(plt.Rectangle((place + 0.02, 0.12), 0.78, 0.76, facecolor=color, edgecolor=INK))
     axis.text(place + 0.41, 0.5, name, ha="center", va="center", fontsize=9)
+
+
+def _arrow(axis: Axes, place: float) -> None:
+    axis.annotate("", (place + 0.02, 0.5), (place - 0.18, 0.5), arrowprops={"arrowstyle": "->", "color": INK})

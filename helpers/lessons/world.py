@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import nn
 
 from helpers.data.load import load_task
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError
 from helpers.models.backbones import load_backbone
 
-if TYPE_CHECKING:
-    from torch import nn
-
-NAMES = ("embedded", "real")
-REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
+BACKBONES = {"embedded": "embedded", "real": "efficientnet_lite0"}
 
 
 @dataclass(frozen=True)
@@ -31,35 +27,34 @@ class World:
 
     @property
     def real(self) -> bool:
-        """Whether images are photos of others, which lessons do not store."""
+        """Whether images are other people's photos, which lessons do not store."""
         return self.name == "real"
 
-    @property
-    def backbone_name(self) -> str:
-        """What `load_backbone` is asked for."""
-        return "mobilenet_v2" if self.real else "embedded"
-
     def task(self, classes: int = 4, **drawn: int) -> Task:
-        """Ants and bees in the real world; so many drawn species of flowers in the embedded one.
+        """Ants and bees in the real world, species of drawn flowers in the embedded one.
 
         Args:
-            classes: how many species.
+            classes: how many species to draw.
             drawn: more for `load_task`, for instance `train_per_class`.
         """
-        if self.real:
-            return load_task(REAL / "ants-bees" if (REAL / "ants-bees").is_dir() else "ants-bees")
-        return load_task("flowers", classes=classes, **drawn)
+        return load_task("ants-bees") if self.real else load_task("flowers", classes=classes, **drawn)
 
     def backbone(self, weights: str | None = "DEFAULT") -> nn.Module:
-        """The pretrained network, its own head still on; `weights=None` for random ones."""
-        if self.real and weights is not None:
-            found = sorted((REAL / "weights").glob("mobilenet_v2*.pth"))
-            weights = str(found[0]) if found else weights
-        return load_backbone(self.backbone_name, weights=weights)
+        """The pretrained network with its own head; `weights=None` for random weights.
+
+        In the real world it takes images of 112 px, not 224, so that a lesson runs in minutes.
+        """
+        model = load_backbone(BACKBONES[self.name], weights=weights)
+        if self.real:
+            model.preprocessing = model.preprocessing.with_size(112)
+        return model
+
+
+_chosen = World("embedded")
 
 
 def world(name: str | None = None) -> World:
-    """The world of a lesson.
+    """Choose the world of a lesson.
 
     Args:
         name: `"embedded"` or `"real"`; default: what the environment variable `WORLD` says, else the embedded one.
@@ -67,7 +62,14 @@ def world(name: str | None = None) -> World:
     Raises:
         HelpersError: for any other name.
     """
+    global _chosen
     name = name or os.environ.get("WORLD") or "embedded"
-    if name not in NAMES:
-        raise HelpersError(f"there is no world {name!r}; choose one of {', '.join(NAMES)}")
-    return World(name)
+    if name not in BACKBONES:
+        raise HelpersError(f"there is no world {name!r}; choose one of {', '.join(BACKBONES)}")
+    _chosen = World(name)
+    return _chosen
+
+
+def current() -> World:
+    """The world that was chosen last; the embedded one at first."""
+    return _chosen
