@@ -9,8 +9,8 @@ from torchvision import models
 from helpers import HelpersError
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
+from helpers.models.modes import eval_mode
 from helpers.models.stages import (
-    eval_mode,
     freeze,
     freeze_batchnorm_statistics,
     head,

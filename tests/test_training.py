@@ -434,3 +434,12 @@ def test_two_processes_do_not_write_to_one_run(tmp_path) -> None:
     first.close()
     second.open()
     second.close()
+
+
+@pytest.mark.fault
+def test_after_fit_plain_pytorch_finds_nothing_held_back() -> None:
+    model = small_network()
+    fit(model, small_task(), [Phase("all", 1e-2, 1)], Settings(batch_size=8), verbose=False)
+    assert not model.training
+    model.train()
+    assert all(module.training for module in model.modules())

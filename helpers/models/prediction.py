@@ -11,8 +11,8 @@ import torch
 from helpers.data.photos.decoding import read_photo
 from helpers.data.transforms import center_crop, normalize
 from helpers.errors import HelpersError
+from helpers.models.modes import eval_mode
 from helpers.models.saved_models import SavedModel, load_model
-from helpers.models.stages import eval_mode
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ Gradual unfreezing, the doctor and the plots speak of stages too. How they are f
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -18,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from helpers.errors import HelpersError
 from helpers.models.layout import head_paths, layout, unwrap
+from helpers.models.modes import hold_in_eval
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,17 +187,6 @@ def parameter_groups(
     return groups
 
 
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluate a model in a `with` block; afterwards every module is back in its own mode, train or eval."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield model.eval()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
 def _is_layer_weight(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and "weight" in name.rpartition(".")[2]
 
@@ -212,24 +200,4 @@ def _check_names(chosen: Collection[str], known: list[str]) -> None:
 
 
 def _update_modes(model: nn.Module) -> None:
-    """Give each module that has to stay in eval mode a `train` method of its own, which its parents' `train()` calls.
-
-    It leaves the state_dict alone and survives `copy.deepcopy`, pickling, DistributedDataParallel and `torch.compile`.
-    """
-    held: dict[nn.Module, tuple[nn.Module, ...]] = {}
-    for stage in stages(model):
-        if not stage.trainable:
-            held |= dict.fromkeys(stage.modules, stage.modules)
-    held |= {module: () for module in model.modules() if getattr(module, "frozen_statistics", False)}
-    for module in model.modules():
-        if module.__dict__.pop("train", None):
-            module.train(model.training)
-    for module, stage_modules in held.items():
-        module.__dict__["train"] = partial(_train_if_unfrozen, module, stage_modules)
-        module.eval()
-
-
-def _train_if_unfrozen(module: nn.Module, stage: tuple[nn.Module, ...], mode: bool = True) -> nn.Module:
-    """Stands in for `module.train`: in train mode only while a parameter of the stage takes a gradient."""
-    trainable = any(parameter.requires_grad for part in stage for parameter in part.parameters())
-    return type(module).train(module, mode and trainable)
+    hold_in_eval(model, [stage.modules for stage in stages(model) if not stage.trainable])

@@ -13,7 +13,8 @@ from helpers.data.loaders import Loaders
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError, warn
-from helpers.models.stages import eval_mode, stages
+from helpers.models.modes import eval_mode
+from helpers.models.stages import stages
 from helpers.training.loop import Settings
 from helpers.training.runs.checkpoint import RunFolder
 from helpers.training.runs.precision import choose_precision

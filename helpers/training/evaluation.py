@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helpers.models.stages import eval_mode
+from helpers.models.modes import eval_mode
 from helpers.training.runs.precision import autocast
 
 

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from helpers.data.loaders import Loaders
 from helpers.errors import HelpersError
 from helpers.files import cache_dir
-from helpers.models.stages import eval_mode, head
+from helpers.models.modes import eval_mode
+from helpers.models.stages import head
 from helpers.training.loop import PhaseInputs, Settings
 from helpers.training.runs.precision import autocast
 from helpers.training.runs.processes import Accelerator

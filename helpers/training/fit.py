@@ -165,6 +165,7 @@ class _Callback(Callback):
         super().__init__()
         self.model, self.phases, self.settings = model, phases, settings
         self.loaders, self.accelerator, self.folder = loaders, accelerator, folder
+        self.processes = accelerator.num_processes
         self.reporter = Reporter(verbose and accelerator.is_main_process)
         self.interrupt = InterruptFlag()
         self.stored: dict[str, Any] | None = None

@@ -84,6 +84,8 @@ class PhaseInputs:
 class Callback:
     """What happens around the loop. This one only counts; `fit` adds features, processes, checkpoints and a display."""
 
+    processes = 1
+
     def __init__(self) -> None:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -128,7 +130,7 @@ def train(
     seed: int = 0,
     callback: Callback | None = None,
 ) -> History:
-    """Train a model by a strategy, in place; it ends with its best weights (`Settings.keep_best`).
+    """Train a model by a strategy, in place; it ends in eval mode with its best weights (`Settings.keep_best`).
 
     Args:
         model: with a head for the classes of the loaders.
@@ -169,7 +171,7 @@ def train(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                progress.end_step(value, len(images), lr=highest_lr(optimizer))
+                progress.end_step(value, len(images) * callback.processes, lr=highest_lr(optimizer))
                 scheduler.step()
                 callback.end_step()
 
@@ -182,6 +184,8 @@ def train(
             copy_into(model, callback.best)
         progress.end_phase(len(strategy))
         callback.end_phase()
+    freeze_batchnorm_statistics(model, frozen=False)  # whoever goes on in plain PyTorch finds nothing held back
+    model.eval()
     return History(progress.rows)
 
 
