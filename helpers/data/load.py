@@ -53,16 +53,16 @@ def load_task(
             learned from.
     """
     name, folder = str(name_or_folder), expanded(name_or_folder)
-    drawing = {"size": size, "classes": classes, "train_per_class": train_per_class}
-    drawing |= {"val_per_class": val_per_class, "test_per_class": test_per_class}
-    given = {argument: value for argument, value in drawing.items() if value is not None}
+    given = {"size": size, "classes": classes, "train_per_class": train_per_class}
+    given |= {"val_per_class": val_per_class, "test_per_class": test_per_class}
+    given = {argument: value for argument, value in given.items() if value is not None}
     named = isinstance(name_or_folder, str) and name in {*DRAWN, *PUBLISHED}
     if root is not None and not (named and name in PUBLISHED):
         raise HelpersError(f"root={str(root)!r} says where published photos are, but {name} is none; leave it out.")
     if given and not (named and name in DRAWN):
         listed = " and ".join(f"{argument}={value}" for argument, value in given.items())
-        verb = "chooses" if len(given) == 1 else "choose"
-        raise HelpersError(f"{listed} {verb} how images are drawn, but those of {name} are photos; leave it out.")
+        verb, them = ("chooses", "it") if len(given) == 1 else ("choose", "them")
+        raise HelpersError(f"{listed} {verb} how images are drawn, but those of {name} are photos; leave {them} out.")
     if named and root is None and folder.is_dir():
         warn(f"{name!r} is taken as the task of that name; for the folder {name} that lies here, give ./{name}")
     if named:
@@ -104,7 +104,7 @@ def _drawn_images(name: str, draw: Draw, labels: list[int], size: int, seed: int
     except ValueError as error:
         raise HelpersError(str(error)) from error
     code = hashlib.sha256()
-    for file in sorted((Path(drawn.__file__).parent).rglob("*.py")):
+    for file in sorted(Path(drawn.__file__).parent.rglob("*.py")):
         code.update(file.read_bytes())
     key = f"{name} {len(labels)} {max(labels) + 1} {size} {seed}"
     path = cache_dir() / "images" / f"{key.replace(' ', '-')}.safetensors"

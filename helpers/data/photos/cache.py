@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
@@ -103,7 +103,9 @@ def _open(path: Path, signature: str) -> StoredImages | None:
     """The images in a file, or None if it is not there, was made from something else, or is damaged."""
     try:
         stat = path.stat()
-        stored = _checked(path, stat.st_size, stat.st_mtime_ns)
+        stored = StoredImages(path)
+        if not _is_whole(path, stat.st_size, stat.st_mtime_ns):
+            raise ValueError("not what was written")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
@@ -114,13 +116,10 @@ def _open(path: Path, signature: str) -> StoredImages | None:
     return stored if stored.signature == signature else None
 
 
-@lru_cache(maxsize=16)
-def _checked(path: Path, size: int, changed: int) -> StoredImages:
-    """The images in a file, whose checksums are compared once as long as its size and time of change stay."""
-    stored = StoredImages(path)
-    if not stored.is_whole():
-        raise ValueError("not what was written")
-    return stored
+@cache
+def _is_whole(path: Path, size: int, changed: int) -> bool:
+    """Compare a file's checksums, once as long as its size and time of change stay."""
+    return StoredImages(path).is_whole()
 
 
 def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[Tensor]]) -> None:
@@ -148,13 +147,12 @@ def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[T
 
 def _make_room(path: Path) -> None:
     """Remove the caches that lay unused for longest, until all together keep to `ROOM`."""
-    caches = [cache for cache in path.parent.iterdir() if cache.suffix in (path.suffix, ".images")]  # as once named
-    caches.sort(key=lambda cache: cache.stat().st_atime)
-    taken = sum(cache.stat().st_size for cache in caches)
-    for cache in caches:
-        if taken > ROOM and cache != path:
-            taken -= cache.stat().st_size
-            cache.unlink()
+    files = [file for file in path.parent.iterdir() if file.suffix in (path.suffix, ".images")]  # as once named
+    taken = sum(file.stat().st_size for file in files)
+    for file in sorted(files, key=lambda file: file.stat().st_atime):
+        if taken > ROOM and file != path:
+            taken -= file.stat().st_size
+            file.unlink()
 
 
 def _made(count: int, make: Callable[[int], Tensor], threads: int) -> Iterator[Future[Tensor]]:
