@@ -156,13 +156,13 @@ def watch(
 ) -> Watch:
     """Watch a training loop, which stays as it is, and name the mistakes in it.
 
-    ```python
-    with watch(model, optimizer, train_loader, val_loader, scheduler=scheduler) as seen:
-        for epoch in range(2):
-            train_one_epoch(...)
-            validate(...)
-    seen.diagnosis
-    ```
+    Your loop goes into the block::
+
+        with watch(model, optimizer, train_loader, val_loader, scheduler=scheduler) as seen:
+            for epoch in range(2):
+                train_one_epoch(...)
+                validate(...)
+        seen.diagnosis
 
     Two epochs show more than one. Nothing is changed: weights, random states and results are the same to the last bit
     with and without it, and everything is taken off when the block ends or raises. It observes through hooks on the

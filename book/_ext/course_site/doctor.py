@@ -1,7 +1,7 @@
 """The doctor's chapter: what the register of checks and the mistakes say about each finding.
 
-The checks are functions under `@check(severity, needs=..., unless=...)` in `transfer_doctor/`. Their source is read, not
-imported, which keeps PyTorch out of the building of the site.
+The checks are functions under `@check(severity, needs=..., unless=...)` in `transfer_doctor/`. Their source is read,
+not imported, so that the site is built without PyTorch.
 """
 
 from __future__ import annotations

@@ -39,13 +39,13 @@ def draw(task: dict[str, dict], screen: str) -> Iterator[str]:
     width = WIDTHS[screen]
     bottom = TOP + STEP * len(ROWS)
     told = "; ".join(f"{name} {100 * task[name]['mean']:.0f} %" for name in ROWS)
-    alt = f"Flowers named correctly, mean of {len(task[ROWS[0]]['test'])} runs: {told}. One dot for each run."
+    alt = f"Flowers classified correctly, mean of {len(task[ROWS[0]]['test'])} runs: {told}. One dot for each run."
     yield f'<svg class="outcome {screen}" viewBox="0 0 {width} {bottom + FOOT}" role="img" aria-label="{escape(alt)}">'
     for percent in range(0, 101, 25):
         x = _x(percent / 100, width)
         yield f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>'
         yield f'<text class="tick" x="{x}" y="{bottom + 18}">{percent}</text>'
-    yield f'<text class="unit" x="{_x(1, width) + 16}" y="{bottom + 18}">% right</text>'
+    yield f'<text class="unit" x="{_x(1, width) + 16}" y="{bottom + 18}">% correct</text>'
     for row, name in enumerate(ROWS):
         yield from _row(name, task[name], TOP + STEP * row + STEP // 2, width)
     yield "</svg>"

@@ -49,9 +49,7 @@ class Reference(SphinxDirective):
 
 def find(name: str) -> tuple[Definition, Path]:
     """Where a public name is defined: its syntax tree and its file; names that are handed on are followed."""
-    package = helpers._HOME_OF.get(name, "errors").replace(".", "/")
-    file = ROOT / "helpers" / f"{package}.py"
-    file = file if file.exists() else ROOT / "helpers" / package / "__init__.py"
+    file = _file(helpers._HOME_OF.get(name, "helpers.errors"))
     while True:
         body = ast.parse(file.read_text(encoding="utf-8")).body
         for node in body:
@@ -60,7 +58,12 @@ def find(name: str) -> tuple[Definition, Path]:
             if isinstance(node, ast.Assign | ast.AnnAssign) and _assigned(node) == name:
                 return node, file
         origin = next(node.module for node in body if isinstance(node, ast.ImportFrom) and _hands_on(node, name))
-        file = ROOT.joinpath(*origin.split(".")).with_suffix(".py")
+        file = _file(origin)
+
+
+def _file(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _assigned(node: ast.Assign | ast.AnnAssign) -> str:
