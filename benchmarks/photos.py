@@ -1,4 +1,4 @@
-"""Photos for the benchmark: the real ants and bees where they are, else generated JPEGs of the same sizes."""
+"""Photos for the benchmark: the real ants and bees where `published` finds them, else generated JPEGs of the same sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-REAL = Path(__file__).parents[2] / "shared" / "real" / "ants-bees"
+from helpers.data.photos.published import published
+
 # The usual size of those photos, and how many there are.
 SIZE = (500, 375)
 COUNTS = {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
@@ -15,18 +16,19 @@ COUNTS = {"train": {"ants": 123, "bees": 121}, "val": {"ants": 70, "bees": 83}}
 
 def photos(folder: Path) -> str:
     """Fill `folder` with train/val folders that every contender can read, and say what they hold."""
-    if REAL.is_dir():
-        _link_real(folder)
+    real = published("ants-bees")
+    if real is not None:
+        _link(real, folder)
         return "real ants and bees photos"
     _generate(folder)
     return f"generated JPEGs of {SIZE[0]} x {SIZE[1]}"
 
 
-def _link_real(folder: Path) -> None:
-    for source in sorted(REAL.glob("*/*/*")):
+def _link(real: Path, folder: Path) -> None:
+    for source in sorted(real.glob("*/*/*")):
         if source.suffix.lower() not in (".jpg", ".jpeg"):
             continue  # one broken GIF, at which some of the contenders stop
-        target = folder / source.relative_to(REAL)
+        target = folder / source.relative_to(real)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source.resolve())
 

@@ -30,7 +30,7 @@ from helpers.models.embedded import WEIGHTS, build
 
 CARD = WEIGHTS.with_name("MODEL_CARD.md")
 FIGURES = WEIGHTS.with_name("card.json")
-PHOTOS = WEIGHTS.parent.parent.parent / "shared" / "real"
+PHOTOS = os.environ.get("TRANSFER_DATA")
 SEEDS = (0, 1, 2, 3, 4)
 PHOTO_SEEDS = (0, 1, 2)
 
@@ -228,7 +228,7 @@ def write(figures: dict[str, Any], card: Path = CARD) -> None:
 def main() -> None:
     """Measure, then write `data/card.json` and the tables of `data/MODEL_CARD.md`."""
     parser = argparse.ArgumentParser(description="Measure the embedded backbone and write its model card.")
-    parser.add_argument("--photos", type=Path, default=PHOTOS if PHOTOS.is_dir() else None)
+    parser.add_argument("--photos", type=Path, default=PHOTOS and Path(PHOTOS))
     photos = parser.parse_args().photos
     figures = measure(photos, lambda line: print(line, flush=True))
     if photos is None and FIGURES.exists():
