@@ -1,4 +1,4 @@
-"""Photos for the benchmark: the real ants and bees where `published` finds them, else generated JPEGs of the same sizes."""
+"""Photos for the benchmark: the real ants and bees where `published` finds them, else generated JPEGs like them."""
 
 from __future__ import annotations
 
