@@ -155,6 +155,32 @@ def test_batches_in_a_list_are_told_apart():
     assert "after epoch 2" not in seen.diagnosis.findings[0].evidence
 
 
+class Arrays:
+    """A loader that hands out dictionaries of NumPy arrays."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter([{"image": x.numpy(), "label": y.numpy()} for x, y in self.loader])
+
+
+def test_batches_of_arrays_are_told_apart():
+    model, criterion, optimizer, train_loader, val_loader = parts()
+    train_loader, val_loader = Arrays(train_loader), Arrays(val_loader)
+    with watch(model, optimizer, train_loader, val_loader) as seen:
+        for _epoch in range(2):
+            model.train()
+            for batch in train_loader:
+                optimizer.zero_grad()
+                criterion(model(torch.from_numpy(batch["image"])), torch.from_numpy(batch["label"])).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for batch in val_loader:
+                    model(torch.from_numpy(batch["image"]))
+    assert seen.diagnosis.codes == ("validated-in-train-mode",)
+
+
 def accelerated(wrong):
     from accelerate import Accelerator
 

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from transfer_doctor.watching.record import Batch, Pass, Record
@@ -16,9 +17,11 @@ COMPARED_ON_GPU = 4  # batches of each pass: each comparison waits for the devic
 
 
 def tensors_in(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:
-    """All tensors in nested lists, tuples, mappings and dataclass-like outputs."""
+    """All tensors, and arrays as tensors, in nested lists, tuples, mappings and dataclass-like outputs."""
     if isinstance(value, torch.Tensor):
         yield value
+    elif isinstance(value, np.ndarray):
+        yield from [torch.tensor(value)] if value.dtype.kind in "fi" or value.dtype == np.uint8 else []
     elif depth and isinstance(value, Mapping):
         for each in value.values():
             yield from tensors_in(each, depth - 1)

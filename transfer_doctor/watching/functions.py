@@ -58,6 +58,8 @@ class Functions(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Call the function, then look at what it was given."""
         result = func(*args, **(kwargs or {}))
+        if torch.compiler.is_compiling():
+            return result
         handler = self._handlers.get(func)
         if handler is not None and self.record.active:
             self.record.safely("functions", handler, func, args, kwargs or {}, result)

@@ -57,7 +57,8 @@ class Hook:
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Observe; what the model computes stays as it is."""
-        self.function(*args, **kwargs)
+        if not torch.compiler.is_compiling():
+            self.function(*args, **kwargs)
 
     def __deepcopy__(self, memo: dict) -> Callable:
         return nothing
@@ -111,7 +112,7 @@ class ModelCalls:
         return handles
 
     def _enter(self, name: str, args: tuple, kwargs: dict) -> None:
-        if not self.record.active or self.record.loading or torch.compiler.is_compiling():
+        if not self.record.active or self.record.loading:
             return
         if name:
             self.called_parts.add(name)
@@ -121,7 +122,7 @@ class ModelCalls:
             self.quiet(True)
 
     def _leave(self, output: Any) -> None:
-        if not self.record.active or self.record.loading or torch.compiler.is_compiling():
+        if not self.record.active or self.record.loading:
             return
         self._inside -= 1
         if self._inside == 0:
