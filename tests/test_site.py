@@ -205,12 +205,13 @@ def test_a_quiz_answers(visit, site, address) -> None:
     for lesson in lessons_with(site, "show_questions"):
         page = visit(f"{address}/notebooks/{lesson}.html")
         question = page.locator(".Quiz").first
+        buttons = question.locator(".MCButton").all()
         right = 0
-        for button in question.locator(".MCButton").all():
+        for button in buttons:
             button.click()
             assert len(question.locator(".Feedback").inner_text()) > 10
-            right += question.locator(".correctButton").count()
-        assert right == 1
+            right += "correctButton" in button.get_attribute("class").split()
+        assert 1 <= right < len(buttons)
         assert not page.errors
         assert not serious(page)
 
