@@ -16,6 +16,7 @@ from transfer_doctor.initialization import has_statistics, looks_untrained
 from transfer_doctor.inputs import TRIAL_IMAGES, Inputs
 
 LARGE = 1e9  # multiplications for one image in one forward pass
+TRACED_IMAGES = 2  # BatchNorm needs two; each holds all activations of the network for the backward pass
 
 
 class Case(Inputs):
@@ -24,7 +25,7 @@ class Case(Inputs):
     @cached_property
     def forward_trace(self) -> ForwardTrace:
         """One forward and backward pass of a copy in the mode in which it trains."""
-        return ForwardTrace.of(self.copies()[0], *[self.batch[0][: TRIAL_IMAGES // 2]] * self.arguments)
+        return ForwardTrace.of(self.copies()[0], *[self.batch[0][:TRACED_IMAGES]] * self.arguments)
 
     @property
     def affordable(self) -> int:
@@ -113,6 +114,16 @@ class Case(Inputs):
         return {layer.name: after for layer, after in pairwise(self.layers)}
 
     @cached_property
+    def head_outputs(self) -> torch.Tensor | None:
+        """What the last layer itself gives for the images of `outputs`, in eval mode; None where it is not called."""
+        given: list[torch.Tensor] = []
+        model = self.copies()[0].eval()
+        model.get_submodule(self.head.name).register_forward_hook(lambda m, i, output: given.append(output))
+        with torch.no_grad():
+            self.run(model, self.batch[0][: len(self.outputs)])
+        return given[-1].float() if given else None
+
+    @cached_property
     def batch_norm_inputs(self) -> dict[str, torch.Tensor]:
         """The variance of each channel (C,) that each BatchNorm layer gets in a batch, by the layer's name."""
         variances: dict[str, torch.Tensor] = {}
@@ -120,7 +131,7 @@ class Case(Inputs):
 
         def watch(name: str) -> Callable:
             return lambda module, inputs: variances.__setitem__(
-                name, inputs[0].float().transpose(0, 1).flatten(1).var(1)
+                name, inputs[0].float().var([axis for axis in range(inputs[0].ndim) if axis != 1])
             )
 
         for layer in self.layers:

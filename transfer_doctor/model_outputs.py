@@ -182,14 +182,10 @@ def activation_after_logits(case: Case) -> Symptom | None:
 
 def _passed_through(case: Case, function: Callable[[torch.Tensor], torch.Tensor]) -> bool:
     """Whether the outputs are this function of what the last layer gives."""
-    seen: list[torch.Tensor] = []
-    model = case.copies()[0].eval()
-    model.get_submodule(case.head.name).register_forward_hook(lambda m, i, output: seen.append(output))
-    with torch.no_grad():
-        case.run(model, case.batch[0][: len(case.outputs)])
-    if not seen or seen[-1].numel() != case.outputs.numel():
+    given = case.head_outputs
+    if given is None or given.numel() != case.outputs.numel():
         return False
-    scores = seen[-1].float().reshape(case.outputs.shape)
+    scores = given.reshape(case.outputs.shape)
     return _close(function(scores), case.outputs) and not _close(scores, case.outputs)
 
 
