@@ -31,7 +31,7 @@ PATTERN = (
     "Next",
 )
 OPENING = ("You will be able to", "Time", "Before you start")
-MOST_CELLS = 50  # before the exercises
+MOST_CELLS = 58  # before the exercises
 
 
 def read(path):
@@ -203,8 +203,8 @@ def executed(path, seeds=None):
 def test_feature_extraction_runs_on_real_photos(real, monkeypatch) -> None:
     monkeypatch.setenv("WORLD", "real")
     said = json.dumps(executed(ROOT / "notebooks" / "02_feature_extraction.ipynb"))
-    assert "2 classes, 244 images to learn from" in said
-    assert "('ants', 'bees')" in said
+    assert "2 classes, 244 training images" in said
+    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 12
 
 
 @pytest.mark.skipif("STABILITY" not in os.environ, reason="minutes; STABILITY=1 runs the lessons with other seeds")

@@ -36,7 +36,7 @@ def grid(
     count = -(-len(images) // columns)
     with style():
         lines = 1 + max((title.count("\n") for title in titles), default=-1)
-        size = 9, count * (9 / columns + 0.17 * lines)
+        size = 9, count * (9 / columns + 0.2 * lines)
         figure, axes = plt.subplots(count, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
