@@ -4,6 +4,7 @@
 `weights` observe it; the modules `finds_*` hold the checks, `catalogue` lists them.
 """
 
-from transfer_doctor.watching.watcher import Watch, watch
+from transfer_doctor.watching.block import watch
+from transfer_doctor.watching.watcher import Watch
 
 __all__ = ["Watch", "watch"]

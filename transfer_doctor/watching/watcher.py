@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -13,8 +13,6 @@ from torch.utils.data import RandomSampler, SequentialSampler
 
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.report import Diagnosis
-from transfer_doctor.watching import catalogue  # noqa: F401  (registers the checks)
-from transfer_doctor.watching.checks import examine
 from transfer_doctor.watching.functions import Functions
 from transfer_doctor.watching.gradients import Gradients
 from transfer_doctor.watching.loaders import Loaders
@@ -49,6 +47,7 @@ class Watch:
         loaders: dict[str, Iterable | None],
         schedulers: list[Any],
         criterion: Callable | None,
+        examine: Callable[[Watch], Diagnosis],
     ) -> None:
         self.record = Record()
         self.functions = Functions(self.record)
@@ -63,6 +62,7 @@ class Watch:
         self.same_images = _same_images(loaders["train"], loaders["val"])
         self.best_is_model = ""
         self._patches, self._handles = Patches(), []
+        self._examine = examine
         self._diagnosis: Diagnosis | None = None
 
     def __enter__(self) -> Watch:
@@ -83,13 +83,13 @@ class Watch:
         self.gradients.detach()
         variables = sys._getframe(1).f_locals
         self.best_is_model = next((n for n, v in variables.items() if "best" in n and self.weights.share(v)), "")
-        self._diagnosis = self._examine()
+        self._diagnosis = self._examine(self)
         self.record.active = False
 
     @property
     def diagnosis(self) -> Diagnosis:
         """The findings about what was seen: until now inside the block, of all of it afterwards."""
-        return self._diagnosis or self._examine()
+        return self._diagnosis or self._examine(self)
 
     def trained(self) -> list[Call]:
         """Calls of the model that backward came through, on images that are not for validation or test.
@@ -133,57 +133,11 @@ class Watch:
         if not source.epoch:
             source.wrong_average = find_wrong_average(source, calls)
 
-    def _examine(self) -> Diagnosis:
-        outcome = examine(self)
-        return Diagnosis(outcome.findings, outcome.not_checked, outcome.seconds, outcome.done)
-
     def __repr__(self) -> str:
         return repr(self.diagnosis)
 
     def _repr_html_(self) -> str:
         return self.diagnosis._repr_html_()
-
-
-def watch(
-    model: nn.Module,
-    optimizer: Any = None,
-    train_loader: Iterable | None = None,
-    val_loader: Iterable | None = None,
-    *,
-    scheduler: Any = None,
-    criterion: Callable | None = None,
-    test_loader: Iterable | None = None,
-) -> Watch:
-    """Watch a training loop, which stays as it is, and name the mistakes in it.
-
-    Your loop goes into the block::
-
-        with watch(model, optimizer, train_loader, val_loader, scheduler=scheduler) as seen:
-            for epoch in range(2):
-                train_one_epoch(...)
-                validate(...)
-        seen.diagnosis
-
-    Two epochs show more than one. Nothing is changed: weights, random states and results are the same to the last bit
-    with and without it, and everything is taken off when the block ends or raises. It observes through hooks on the
-    model, its state dict, its optimizers and some of its parameters, through a `TorchFunctionMode`, and through
-    wrapped `__iter__` and `step` of the loaders' and schedulers' classes.
-
-    Args:
-        model: the network; compiled or wrapped in (Distributed)DataParallel too.
-        optimizer: its optimizer, or several in a list or dictionary. Others that step are found all the same.
-        train_loader: any iterable but a generator.
-        val_loader: likewise.
-        scheduler: its scheduler, or several in a list. Others that step are found all the same.
-        criterion: the loss, where it is a module of your own; those of PyTorch are seen without it.
-        test_loader: the loader of the test images, where the loop reads it.
-
-    Returns:
-        A context manager whose `diagnosis` says what was found.
-    """
-    loaders = {"train": train_loader, "val": val_loader, "test": test_loader}
-    optimizers = [getattr(each, "optimizer", each) for each in _several(optimizer)]
-    return Watch(model, optimizers, loaders, _several(scheduler), criterion)
 
 
 def _same_images(one: Any, other: Any) -> bool:
@@ -193,11 +147,3 @@ def _same_images(one: Any, other: Any) -> bool:
     dataset = getattr(one, "dataset", None)
     whole = all(isinstance(getattr(x, "sampler", None), RandomSampler | SequentialSampler) for x in (one, other))
     return dataset is not None and dataset is getattr(other, "dataset", None) and whole
-
-
-def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else [value]
