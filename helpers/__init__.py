@@ -8,7 +8,7 @@ front to back; a module needs only those before it and a few tools:
     training  strategies, optim, evaluation, history, loop, features, fit
 
 Everything else is one room further in: photo files (`data.photos`), files of weights (`models.weights_files`),
-checkpoints and processes (`training.runs`), what the lessons show (`lessons`), the command line (`commands`).
+checkpoints and processes (`training.runs`), the command line (`commands`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,7 @@ _HOMES = {
     "helpers.models.prediction": ("predict",),
     "helpers.models.saved_models": ("load_model",),
     "helpers.models.stages": ("freeze", "head", "parameter_groups", "set_trainable", "stages", "unfreeze"),
-    "helpers.lessons.claims": ("ClaimError", "claim"),
-    "helpers.lessons.exercises": ("check", "hint"),
     "helpers.measure": ("compare", "interval"),
-    "helpers.lessons.figures": ("show",),
-    "helpers.lessons.messages": ("over_seeds",),
-    "helpers.lessons.quiz": ("quiz",),
-    "helpers.lessons.world": ("world",),
     "helpers.training.evaluation": ("evaluate",),
     "helpers.training.fit": ("fit",),
     "helpers.training.loop": ("Settings", "train"),

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from helpers import check, hint, load_backbone, replace_head, set_trainable
+from course import check, hint
+from course.exercises import judge, lesson_exercises
+from helpers import load_backbone, replace_head, set_trainable
 from helpers.errors import HelpersError
-from helpers.lessons.exercises import judge, lesson_exercises
 
 EXERCISES = lesson_exercises("01").EXERCISES
 cosine = nn.functional.cosine_similarity

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18
 
+from course.activations import stage_features
+from course.exercises import judge, lesson_exercises
 from helpers import freeze, head, load_backbone, replace_head, set_trainable
-from helpers.lessons.activations import stage_features
-from helpers.lessons.exercises import judge, lesson_exercises
 
 EXERCISES = lesson_exercises("02").EXERCISES
 

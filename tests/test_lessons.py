@@ -11,8 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from helpers.lessons.exercises import exercise
-from helpers.lessons.quiz import FOLDER
+from course.exercises import exercise
+from course.quizzes import FOLDER
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb"))

@@ -13,9 +13,9 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from scipy import stats
 
-from helpers import HelpersError, claim, compare, interval, load_backbone, load_task, over_seeds, quiz, world
-from helpers.lessons import activations, plots
-from helpers.lessons.claims import MIME, ClaimError
+from course import activations, claim, over_seeds, plots, quiz, world
+from course.claims import MIME, ClaimError
+from helpers import HelpersError, compare, interval, load_backbone, load_task
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -48,7 +48,6 @@ class Options:
         return self.strategy == "from-scratch"
 
 
-
 @dataclass(frozen=True)
 class Assembly:
     """All that a run works on."""

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from course.activations import loader_features, probe
+from course.exercises import Exercise, Passed, function, instance, number, word
 from helpers.data.load import load_task
 from helpers.data.loaders import make_loaders
 from helpers.errors import HelpersError
-from helpers.lessons.activations import loader_features, probe
-from helpers.lessons.exercises import Exercise, Passed, function, instance, number, word
 from helpers.measure import Comparison, compare
 from helpers.models.backbones import load_backbone
 from helpers.models.modes import eval_mode

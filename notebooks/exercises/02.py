@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18
 
+from course.activations import probe, stage_features
+from course.exercises import Exercise, Passed, WrongKind, function, instance, number, word
 from helpers.data.load import load_task
 from helpers.data.loaders import make_loaders
-from helpers.lessons.activations import probe, stage_features
-from helpers.lessons.exercises import Exercise, Passed, WrongKind, function, instance, number, word
 from helpers.models.backbones import load_backbone
 from helpers.models.modes import eval_mode
 from helpers.models.stages import head

@@ -14,9 +14,11 @@ from sphinx.ext.napoleon import Config, GoogleDocstring
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+import course
 import helpers
 
 ROOT = Path(__file__).parents[3]
+PUBLIC = {*helpers.__all__, *course.__all__}
 STYLE = Config(napoleon_use_rtype=False, napoleon_use_ivar=True)
 LOGGER = logging.getLogger(__name__)
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
@@ -49,7 +51,7 @@ class Reference(SphinxDirective):
 
 def find(name: str) -> tuple[Definition, Path]:
     """Where a public name is defined: its syntax tree and its file; names that are handed on are followed."""
-    file = _file(helpers._HOME_OF.get(name, "helpers.errors"))
+    file = _file((course._HOME_OF | helpers._HOME_OF).get(name, "helpers.errors"))
     while True:
         body = ast.parse(file.read_text(encoding="utf-8")).body
         for node in body:
@@ -131,10 +133,10 @@ def _docstring(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
 def _code(found: re.Match[str]) -> str:
     """Code in a docstring: a link where it is a public name."""
     name = found[1]
-    return f":py:obj:`{name} <helpers.{name}>`" if name in helpers.__all__ else f"``{name}``"
+    return f":py:obj:`{name} <helpers.{name}>`" if name in PUBLIC else f"``{name}``"
 
 
 def _every_name_is_there(app: Sphinx, env: object) -> None:
     names = env.metadata.get("book/reference", {}).get("names", [])
-    for name in set(helpers.__all__) - set(names):
+    for name in PUBLIC - set(names):
         LOGGER.warning("book/reference.rst does not hold the public name %r", name)

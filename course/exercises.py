@@ -14,11 +14,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+import helpers
+from course.messages import say
 from helpers.errors import HelpersError
-from helpers.lessons.messages import say
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "exercises"
-_OTHERS = (str(Path(__file__).parents[1]), str(FOLDER), "site-packages", "dist-packages", "<frozen", "<string>")
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "exercises"
+_OTHERS = (
+    str(Path(__file__).parent),
+    str(Path(helpers.__file__).parent),
+    str(FOLDER),
+    "site-packages",
+    "dist-packages",
+    "<frozen",
+    "<string>",
+)
 
 
 class WrongKind(Exception):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from jupyterquiz import display_quiz
 
+from course.messages import as_html
 from helpers.errors import HelpersError
-from helpers.lessons.messages import as_html
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "quizzes"
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "quizzes"
 
 
 def questions(lesson: str, place: str = "end") -> list[dict]:

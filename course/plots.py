@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
+from course.activations import strongest_channels
+from course.figures import COLORS, INK, show, style
 from helpers.data.preprocessing import Preprocessing
-from helpers.lessons.activations import strongest_channels
-from helpers.lessons.figures import COLORS, INK, show, style
 from helpers.measure import interval
 
 FROZEN, TRAINABLE, NEW = "#9DB4C8", "#E69F00", "#009E73"
@@ -68,7 +68,7 @@ def activations(
 ) -> None:
     """A row for each stage: the image (3, H, W), 0 to 1, then the channels that vary most over the image.
 
-    The outputs are those of `helpers.lessons.activations.stage_outputs` for one image: by stage, (1, C, h, w).
+    The outputs are those of `course.activations.stage_outputs` for one image: by stage, (1, C, h, w).
     """
     rows = []
     for output in outputs.values():

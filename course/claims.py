@@ -8,8 +8,8 @@ from typing import Any
 
 from IPython.display import display
 
-from helpers.lessons import world
-from helpers.lessons.messages import say
+from course import worlds
+from course.messages import say
 from helpers.measure import Verdict
 
 MIME = "application/vnd.helpers.claim+json"
@@ -64,7 +64,7 @@ def claim(sentence: str, verdict: Verdict | bool, evidence: str = "") -> None:
     measured = f"{verdict.evidence}; {evidence}".strip("; ") if isinstance(verdict, Verdict) else evidence
     if verdict:
         display(Claim(sentence, measured))
-    elif world.current().real:
+    elif worlds.current().real:
         say("Does not hold on these photos:", f"{sentence} ({measured})")
     else:
         raise ClaimError(f"this does not hold here: {sentence} Measured: {measured}")

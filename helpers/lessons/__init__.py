@@ -1,1 +1,0 @@
-"""What the lessons use to measure, claim, draw, explain and examine."""
