@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from course.activations import strongest_channels
 from course.figures import COLORS, INK, show, style
+from course.messages import say
 from helpers.data.preprocessing import Preprocessing
 from helpers.measure import interval
 
@@ -33,6 +34,9 @@ def grid(
     caption: str = "",
 ) -> None:
     """Images (3, H, W), uint8 or 0 to 1, in a grid; with titles above each, and names at the left of the rows."""
+    if not len(images):
+        say("Nothing to show:", "there are no such images here.")
+        return
     count = -(-len(images) // columns)
     with style():
         lines = 1 + max((title.count("\n") for title in titles), default=-1)

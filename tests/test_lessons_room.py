@@ -113,6 +113,9 @@ def test_images_carry_words_and_stay_small() -> None:
     noise = torch.randint(0, 256, (80, 3, 64, 64), dtype=torch.uint8)
     with pytest.raises(HelpersError, match="smaller or simpler"):
         plots.grid(noise, alt="Too much.")
+    with capture_output() as shown:
+        plots.grid(noise[:0], alt="The mistakes of a model that makes none.")
+    assert "no such images" in shown.outputs[0].data["text/plain"]
 
 
 def test_a_quiz_shown_again_is_the_same_page() -> None:
