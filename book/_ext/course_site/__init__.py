@@ -6,9 +6,21 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from course_site import alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, terms
+from course_site import (
+    alt_texts,
+    claims,
+    clean,
+    doctor,
+    formulas,
+    launch,
+    outcome,
+    reference,
+    solutions,
+    terms,
+    watching,
+)
 
-PARTS = (alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, terms)
+PARTS = (alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, terms, watching)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
