@@ -177,8 +177,8 @@ def test_the_embedded_backbone_is_a_small_resnet_with_its_own_preprocessing():
     assert sum(p.numel() for p in model.parameters()) <= 3_200_000
     assert model.preprocessing == embedded.PREPROCESSING
     assert model.backbone_name == "embedded"
-    twin, random = load_backbone("embedded"), load_backbone("embedded", weights=None)
-    assert torch.equal(model.layer4[0].conv1.weight, twin.layer4[0].conv1.weight)
+    again, random = load_backbone("embedded"), load_backbone("embedded", weights=None)
+    assert torch.equal(model.layer4[0].conv1.weight, again.layer4[0].conv1.weight)
     assert not torch.equal(model.layer4[0].conv1.weight, random.layer4[0].conv1.weight)
     assert random.preprocessing == model.preprocessing
 

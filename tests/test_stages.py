@@ -201,9 +201,9 @@ def test_freezing_survives_copies_pickles_and_compilation_and_leaves_the_state_d
     torch.save(model, file)
     file.seek(0)
     copies = [copy.deepcopy(model), torch.load(file, weights_only=False), torch.compile(model)]
-    for twin in copies:
-        twin.train()
-        inner = getattr(twin, "_orig_mod", twin)
+    for each in copies:
+        each.train()
+        inner = getattr(each, "_orig_mod", each)
         assert not inner.bn1.training
         assert not inner.layer4[0].bn2.training
         assert inner.fc.training

@@ -267,7 +267,7 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def source_accuracy(weights: dict[str, Tensor], rounds: list[Tensor]) -> float:
-    """Share of images named correctly in rounds (see `_images`) by a network with these weights, 0 to 1."""
+    """Fraction of images classified correctly in rounds (see `_images`) by a network with these weights, 0 to 1."""
     model = build(len(weights["fc.bias"]))
     model.load_state_dict(weights)
     model.eval()

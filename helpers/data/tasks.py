@@ -1,4 +1,4 @@
-"""Tasks: what is to be told apart, with images to learn from, to choose by, and to be judged on."""
+"""Classification tasks: classes, and images to train with, to validate with and to test on."""
 
 from __future__ import annotations
 
