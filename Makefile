@@ -52,7 +52,7 @@ course: setup ## transfer a pretrained network to drawn flowers and compare; the
 
 test: lint ## check the style, then run every test, the lessons included
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadscope --durations=10 --durations-min=0 tests \
-		$(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout=120 notebooks)
+		$(if $(NOTEBOOKS),--nbval --nbval-current-env --nbval-cell-timeout=300 notebooks)
 
 lint: setup
 	$(VENV)/bin/ruff check .
