@@ -211,6 +211,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_gives_the_last_good_weights
     with pytest.raises(HelpersError, match=r"loss became .* phase 1, epoch \d, batch \d.*learning rate"):
         fit(model, task, [Phase("all", 1e30, 3, schedule="constant")], Settings(optimizer="sgd"), verbose=False)
     assert_same_bits(good, weights_of(model))
+    assert all(module.training for module in model.train().modules())
 
 
 @pytest.mark.fault

@@ -24,7 +24,7 @@ from helpers.models.weights_files.checkpoints import clone_state, copy_into
 from helpers.training.checks import check_model, check_settings, check_strategy, name_of, own_preprocessing, stored_run
 from helpers.training.features import feature_inputs
 from helpers.training.history import History, Reporter
-from helpers.training.loop import Callback, PhaseInputs, Settings, enter_phase, train
+from helpers.training.loop import Callback, PhaseInputs, Settings, enter_phase, leave_phase, train
 from helpers.training.optim import highest_lr, make_optimizer, make_scheduler
 from helpers.training.runs.checkpoint import RunFolder
 from helpers.training.runs.interrupts import InterruptFlag
@@ -77,7 +77,7 @@ def fit(
     verbose: bool = True,
     doctor: bool = True,
 ) -> Run:
-    """Transfer a model to a task by any strategy; the model is changed in place and ends with its best weights.
+    """Transfer a model to a task by any strategy, in place; it ends in eval mode with its best weights.
 
     On the CPU the same seed gives the same weights, bit for bit, whether or not the run was stopped and resumed.
     Several processes or GPUs: start the program with `accelerate launch` or `torchrun`; each batch is then shared
@@ -137,6 +137,7 @@ def fit(
             history = train(model, phases, loaders, settings, seed, callback)
     except (HelpersError, KeyboardInterrupt):
         copy_into(model, callback.best)
+        leave_phase(model)
         raise
     finally:
         callback.reporter.close()

@@ -184,8 +184,7 @@ def train(
             copy_into(model, callback.best)
         progress.end_phase(len(strategy))
         callback.end_phase()
-    freeze_batchnorm_statistics(model, frozen=False)  # whoever goes on in plain PyTorch finds nothing held back
-    model.eval()
+    leave_phase(model)
     return History(progress.rows)
 
 
@@ -194,6 +193,12 @@ def enter_phase(model: nn.Module, phase: Phase) -> None:
     model.train()
     set_trainable(model, phase.trainable_stages([stage.name for stage in stages(model)]))
     freeze_batchnorm_statistics(model, frozen=not phase.update_batchnorm)
+
+
+def leave_phase(model: nn.Module) -> None:
+    """Put a model into eval mode, with nothing held back: whoever goes on in plain PyTorch calls `model.train()`."""
+    freeze_batchnorm_statistics(model, frozen=False)
+    model.eval()
 
 
 def make_mix(name: str | None, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:

@@ -101,7 +101,8 @@ class RunFolder:
                 )
             return None
         try:
-            broken = zipfile.ZipFile(self.path).testzip()  # torch.load checks no checksums
+            with zipfile.ZipFile(self.path) as file:
+                broken = file.testzip()  # torch.load checks no checksums
             if broken:
                 raise ValueError(f"{broken} does not match its checksum")
             content = torch.load(self.path, map_location="cpu", weights_only=True)
