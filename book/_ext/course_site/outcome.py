@@ -44,8 +44,7 @@ def draw(task: dict[str, dict], screen: str) -> Iterator[str]:
     for percent in range(0, 101, 25):
         x = _x(percent / 100, width)
         yield f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>'
-        yield f'<text class="tick" x="{x}" y="{bottom + 18}">{percent}</text>'
-    yield f'<text class="unit" x="{_x(1, width) + 16}" y="{bottom + 18}">% correct</text>'
+        yield f'<text class="tick" x="{x}" y="{bottom + 18}">{percent} %</text>'
     for row, name in enumerate(ROWS):
         yield from _row(name, task[name], TOP + STEP * row + STEP // 2, width)
     yield "</svg>"
@@ -59,5 +58,5 @@ def _row(name: str, outcome: dict, y: int, width: int) -> Iterator[str]:
     yield f'<text class="value" x="{_x(max(values), width) + 14:.1f}" y="{y + 6}">{100 * mean:.0f} %</text></g>'
 
 
-def _x(share: float, width: int) -> float:
-    return round(LEFT + (width - LEFT - RIGHT) * share, 1)
+def _x(fraction: float, width: int) -> float:
+    return round(LEFT + (width - LEFT - RIGHT) * fraction, 1)
