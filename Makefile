@@ -26,7 +26,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab course test lint format notebooks book bench card mistakes clean
+.PHONY: help setup lab course test lint format notebooks book bench card grid mistakes clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,9 @@ bench: $(BENCH)/.installed ## time this code and what people use today, side by 
 
 card: setup ## measure the embedded backbone again and write its model card
 	$(VENV)/bin/python -m data.workshop.card
+
+grid: setup ## measure which strategy serves how many images and which domain: hours; go on at any time
+	$(VENV)/bin/python -m data.workshop.grid
 
 mistakes: setup ## measure again what each common mistake costs
 	$(VENV)/bin/python -m tests.mistakes
