@@ -38,6 +38,7 @@ _HOMES = {
     "helpers.training.evaluation": ("evaluate",),
     "helpers.training.fit": ("fit",),
     "helpers.training.loop": ("Settings", "train"),
+    "helpers.training.lr_finder": ("find_lr",),
     "helpers.training.strategies": ("STRATEGIES", "Phase", "make_strategy"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
