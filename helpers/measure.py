@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # scipy.stats has the same and takes a second to import
 
 from helpers.errors import HelpersError
 
@@ -105,7 +105,7 @@ class Comparison:
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Mean and confidence interval of the mean.
 
-    Source: Student, *The probable error of a mean*, Biometrika 6 (1908); quantiles from `scipy.stats.t`.
+    Source: Student, *The probable error of a mean*, Biometrika 6 (1908); quantiles from scipy.
 
     Args:
         values: two or more, for instance accuracies with several seeds.
@@ -118,9 +118,20 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     if values.size < 2 or not np.isfinite(values).all():
         raise HelpersError(f"an interval needs two or more finite values, not {values.tolist()}; measure more seeds")
     mean = float(values.mean())
-    quantile = float(stats.t.ppf((1 + confidence) / 2, values.size - 1))
+    quantile = float(stdtrit(values.size - 1, (1 + confidence) / 2))
     half = quantile * float(values.std(ddof=1)) / math.sqrt(values.size)
     return Interval(mean, mean - half, mean + half, values.size)
+
+
+def proportion_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's confidence interval for a proportion, for instance of images classified correctly: low and high, 0 to 1.
+
+    Source: Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 1927.
+    """
+    z = float(ndtri((1 + confidence) / 2))
+    center = (count + z**2 / 2) / (total + z**2)
+    half = z / (total + z**2) * math.sqrt(count * (total - count) / total + z**2 / 4)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def compare(ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95) -> Comparison:

@@ -16,6 +16,7 @@ from scipy import stats
 from course import activations, claim, over_seeds, plots, quiz, world
 from course.claims import MIME, ClaimError
 from helpers import HelpersError, compare, interval, load_backbone, load_task
+from helpers.measure import proportion_interval
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,6 +34,12 @@ def test_the_interval_is_students() -> None:
     low, high = stats.t.interval(0.95, 4, loc=found.mean, scale=stats.sem(OURS))
     assert (found.low, found.high) == pytest.approx((low, high))
     assert str(found) == "90.4 ± 2.3 %, 5 seeds"
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 7), (3, 7), (7, 7), (145, 153)])
+def test_the_interval_of_a_proportion_is_wilsons(count, total) -> None:
+    expected = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
+    assert proportion_interval(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, float("nan")]])

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional
 
+from helpers.measure import proportion_interval
 from helpers.models.modes import eval_mode
 from helpers.training.runs.precision import autocast
 
@@ -60,12 +60,8 @@ class Scores:
         return torch.bincount(self.labels * classes + self.predictions, minlength=classes**2).view(classes, classes)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval for the accuracy, from the number of images alone (not from other seeds).
-
-        Source: Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*, JASA 1927.
-        """
-        low, high = binomtest(self.correct, len(self.labels)).proportion_ci(confidence, method="wilson")
-        return float(low), float(high)
+        """Wilson's interval for the accuracy, from the number of images alone (not from other seeds)."""
+        return proportion_interval(self.correct, len(self.labels), confidence)
 
 
 @torch.no_grad()
