@@ -1,4 +1,4 @@
-"""The two ways in which this package tells you that something is wrong."""
+"""How this package tells you that something is wrong, or what it chose for you."""
 
 import sys
 import warnings
@@ -20,9 +20,18 @@ class HelpersWarning(UserWarning):
     """Something you should know: work goes on, but look at it."""
 
 
-def warn(message: str) -> None:
+class HelpersNote(HelpersWarning):
+    """Something that was chosen for you, and what it was; nothing is wrong."""
+
+
+def note(message: str) -> None:
+    """Raise a `HelpersNote`, as `warn` does a warning."""
+    warn(message, HelpersNote)
+
+
+def warn(message: str, category: type[HelpersWarning] = HelpersWarning) -> None:
     """Raise a `HelpersWarning` that points at the line outside of this package which led here."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, HelpersWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

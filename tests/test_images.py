@@ -2,11 +2,12 @@
 
 import io
 import struct
+from base64 import b64decode
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
@@ -210,11 +211,89 @@ def test_a_fault_within_a_jpeg_is_told_without_the_decoders_source(tmp_path):
         read_photo(path)
 
 
+HEIC = """
+AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAAAAAERA
+AAEAAQAAAAABegABAAAAAAAAABwAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA1mlwcnAAAAC3aXBjbwAA
+AHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq
+SSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAABBwaXhpAAAAAAMICAgA
+AAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAACRtZGF0AAAAGCgBrxOA5qhw0//95FH/3B54ffr+tJ5v3w==
+"""
+"""A flat image of 64 x 64 pixels, red 200, green 30, blue 60, as iPhones save photos."""
+
+
+def test_heic_is_read(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b64decode(HEIC))
+    assert_close(read_photo(tmp_path / "a.heic"), Image.new("RGB", (64, 64), (200, 30, 60)), 4)
+
+
+def test_avif_is_read(tmp_path, scene):
+    scene.save(tmp_path / "a.avif", quality=95)
+    assert_close(read_photo(tmp_path / "a.avif"), scene, 4)
+
+
+XYZ = {
+    "sRGB": [[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]],
+    "Display P3": [[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0011, 0.0419, 0.7841]],
+    "Adobe RGB": [[0.6097, 0.2053, 0.1492], [0.3111, 0.6257, 0.0632], [0.0195, 0.0609, 0.7446]],
+}
+"""Columns: red, green and blue of each color space, at the white point D50."""
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def icc_profile(space, gamma=2.2):
+    """An ICC profile (version 2) of three primaries and a gamma."""
+
+    def fixed(*numbers):
+        return b"".join(struct.pack(">i", round(65536 * number)) for number in numbers)
+
+    columns = zip(*XYZ[space], strict=True)
+    tags = {f"{c}XYZ": b"XYZ \0\0\0\0" + fixed(*column) for c, column in zip("rgb", columns, strict=True)}
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * gamma)) + b"\0\0"
+    tags |= {f"{c}TRC": curve for c in "rgb"} | {"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249)}
+    tags["desc"] = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(79)
+    tags["cprt"] = b"text\0\0\0\0none\0\0\0\0"
+    table, content, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name.encode() + struct.pack(">II", start + len(content), len(data))
+        content += data.ljust(-(-len(data) // 4) * 4, b"\0")
+    header = struct.pack(">I4sI", start + len(content), b"none", 0x02100000) + b"mntrRGB XYZ " + bytes(12)
+    header += b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header.ljust(128, b"\0") + table + content
+
+
+def seen(color, space, gamma=2.2):
+    """What a color of that space is in sRGB, by the formulas."""
+    xyz = np.array(XYZ[space]) @ (np.array(color) / 255) ** gamma
+    linear = np.clip(np.linalg.inv(XYZ["sRGB"]) @ xyz, 0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("space", ["Display P3", "Adobe RGB"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif"])
 @pytest.mark.fault
-def test_heic_is_called_by_its_name(tmp_path):
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300))
-    with pytest.raises(HelpersError, match="HEIC is not read here: save the photo as JPEG"):
-        read_photo(tmp_path / "a.heic")
+def test_colors_are_those_that_the_profile_means(tmp_path, space, name):
+    color = 160, 90, 60
+    Image.new("RGB", (64, 48), color).save(tmp_path / name, quality=100, icc_profile=icc_profile(space))
+    found = read_photo(tmp_path / name).float().mean((1, 2))
+    assert np.abs(np.array(color) - seen(color, space)).max() > 8
+    assert np.abs(found.numpy() - seen(color, space)).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+@pytest.mark.fault
+def test_profiles_of_other_modes(tmp_path, mode):
+    gray = (120, 120, 120)
+    Image.new("RGB", (16, 16), gray).convert(mode).save(tmp_path / "a.png", icc_profile=icc_profile("sRGB", 1.8))
+    assert np.abs(read_photo(tmp_path / "a.png").float().mean((1, 2)).numpy() - seen(gray, "sRGB", 1.8)).max() <= 2
+
+
+@pytest.mark.parametrize("profile", [SRGB, icc_profile("Adobe RGB")[:300], b"no profile"])
+@pytest.mark.fault
+def test_profiles_that_change_nothing_or_are_damaged(tmp_path, scene, profile):
+    scene.save(tmp_path / "a.png", icc_profile=profile)
+    assert_close(read_photo(tmp_path / "a.png"), scene, 0)
 
 
 @pytest.mark.fault

@@ -126,7 +126,7 @@ def test_installing_the_package_installs_what_it_needs() -> None:
 
 
 def test_helpers_stays_small() -> None:
-    assert lines(HELPERS) <= 6000
+    assert lines(HELPERS) <= 7500
     assert lines(core()) <= 2000
     for file in (*MODULES, *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "data").rglob("*.py")):
         assert lines([file]) <= 300, file

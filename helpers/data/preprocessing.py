@@ -22,6 +22,8 @@ class Preprocessing:
         image_size: side of the square that the network sees, in pixels.
         resize_size: length of the image's shorter side before that square is cropped, in pixels.
         interpolation: the resampling filter, named as in `torchvision.transforms.InterpolationMode`.
+        resize: what happens to oblong images, "crop", "squash" or "pad"; see `helpers.data.transforms.resize_as`.
+        value_range: which values are black and white in gray images of more than 8 bits; None: see `Task`.
     """
 
     mean: tuple[float, float, float]
@@ -29,6 +31,8 @@ class Preprocessing:
     image_size: int
     resize_size: int
     interpolation: str = "bilinear"
+    resize: str = "crop"
+    value_range: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, weights: Any) -> Preprocessing:
@@ -60,6 +64,7 @@ class Preprocessing:
             image_size=size,
             resize_size=math.floor(size / config["crop_pct"]),
             interpolation=config["interpolation"],
+            resize={"squash": "squash", "border": "pad"}.get(config.get("crop_mode"), "crop"),
         )
 
     @classmethod
@@ -74,7 +79,8 @@ class Preprocessing:
             mean, std = tuple(map(float, read.mean)), tuple(map(float, read.std))
             if not (len(mean) == len(std) == 3 and min(std) > 0):
                 raise ValueError("mean and std must be three numbers each, those of std above 0")
-            return cls(mean, std, int(read.image_size), int(read.resize_size), read.interpolation)
+            black_white = None if read.value_range is None else tuple(map(float, read.value_range))
+            return replace(read, mean=mean, std=std, value_range=black_white)
         except (TypeError, ValueError) as error:
             raise HelpersError(
                 f"{values} is not a preprocessing ({error}); it needs mean, std, image_size and resize_size."

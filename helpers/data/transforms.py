@@ -27,6 +27,25 @@ def resize_short_side(images: Tensor, side: int, interpolation: str = "bilinear"
     return resize(images, int(side * height / width), side, interpolation)
 
 
+def resize_as(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Resize uint8 images (B, 3, H, W) or (3, H, W) by the `resize` of a preprocessing.
+
+    "crop": the shorter side becomes `resize_size`, and the ends of the longer one are cropped later. "squash": both
+    sides do, whatever the shape. "pad": the longer side does, and borders of the mean color make it a square.
+    """
+    side, interpolation = preprocessing.resize_size, preprocessing.interpolation
+    if preprocessing.resize == "crop":
+        return resize_short_side(images, side, interpolation)
+    if preprocessing.resize == "squash":
+        return resize(images, side, side, interpolation)
+    height, width = (max(1, round(side * length / max(images.shape[-2:]))) for length in images.shape[-2:])
+    color = torch.tensor([round(255 * mean) for mean in preprocessing.mean], dtype=torch.uint8)
+    square = color[:, None, None].repeat(*images.shape[:-3], 1, side, side)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[..., top : top + height, left : left + width] = resize(images, height, width, interpolation)
+    return square
+
+
 def center_crop(images: Tensor | list[Tensor], size: int) -> Tensor:
     """Crop the central square of each image, where torchvision's `CenterCrop` does.
 

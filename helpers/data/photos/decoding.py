@@ -1,6 +1,6 @@
-"""Decoding photos of any kind as a person sees them: upright, in red, green and blue, eight bits each.
+"""Decoding photos of any kind as a person sees them: upright, in sRGB, eight bits for each color.
 
-Ordinary JPEG files are decoded by torchvision (libjpeg-turbo, straight into a tensor), everything else by Pillow.
+Ordinary JPEG files in sRGB are decoded by torchvision (libjpeg-turbo, straight into a tensor), the rest by Pillow.
 Measured on one core with photos of 500 x 375 pixels shrunk to 256: 1.6 ms by torchvision, 2.8 ms by Pillow. Photos at
 least six times as large as wanted are decoded by Pillow at a fraction of their size (12 megapixels: 14 ms, not 44).
 """
@@ -17,21 +17,22 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from helpers.data.transforms import resize_short_side
+from helpers.data.photos.colors import in_srgb, to_srgb
+from helpers.data.photos.values import Range, eight_bits, is_deep
+from helpers.data.preprocessing import Preprocessing
+from helpers.data.transforms import resize_as, resize_short_side
 from helpers.errors import HelpersError
 
 DRAFT_FROM = 6
 """Photos this many times as large as wanted are decoded at a fraction of their size."""
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "HEIF")
 """What is read as a photo, by Pillow's names (several photos in one file, MPO, count as JPEG)."""
-
-HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-"""Kinds of the files in which phones keep photos that Pillow does not read (ISO 23008-12; bytes 8 to 12)."""
 
 IN_SOURCE = re.compile(r"^decode_\w+, \S+:\d+, ")
 """Where in its source code torchvision found a fault, which it says before what the fault is."""
@@ -64,17 +65,36 @@ def read_photo(path: str | Path, short_side: int | None = None, interpolation: s
         HelpersError: if the file is missing, damaged, or no image.
     """
     with quiet_decoders():
-        return decode_file(Path(path), short_side, interpolation)
+        photo = decode_file(Path(path), short_side)
+    return photo if short_side is None else resize_short_side(photo, short_side, interpolation)
 
 
-def decode_file(path: Path, short_side: int | None, interpolation: str) -> Tensor:
-    """As `read_photo`, for use within `quiet_decoders`, also by several threads."""
+def prepared_photo(path: str | Path, preprocessing: Preprocessing) -> Tensor:
+    """Read a photo for a network: uint8 RGB (3, H, W), resized as its preprocessing says, not yet cropped.
+
+    Raises:
+        HelpersError: if the file is missing, damaged, or no image.
+    """
+    with quiet_decoders():
+        return decode_for(Path(path), preprocessing)
+
+
+def decode_for(path: Path, preprocessing: Preprocessing) -> Tensor:
+    """As `prepared_photo`, for use within `quiet_decoders`, also by several threads."""
+    return resize_as(decode_file(path, preprocessing.resize_size, preprocessing.value_range), preprocessing)
+
+
+def decode_file(path: Path, short_side: int | None, value_range: Range | None = None) -> Tensor:
+    """The photo in a file, as `decode` gives it.
+
+    Raises:
+        HelpersError: if the file is missing, damaged, or no image.
+    """
     try:
-        photo = decode(path.read_bytes(), short_side)
+        return decode(path.read_bytes(), short_side, value_range)
     except Exception as error:
         advice = "check the path" if isinstance(error, FileNotFoundError) else "mend or remove it"
         raise HelpersError(f"{path} cannot be read as a photo ({reason(error)}); {advice}.") from error
-    return photo if short_side is None else resize_short_side(photo, short_side, interpolation)
 
 
 @contextmanager
@@ -85,8 +105,10 @@ def quiet_decoders() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes, short_side: int | None = None) -> Tensor:
+def decode(data: bytes, short_side: int | None = None, value_range: Range | None = None) -> Tensor:
     """The photo in `data` as uint8 RGB (3, H, W); large JPEGs come smaller, but at least twice `short_side`.
+
+    Of a file with several images (animation, pages of a TIFF) it is the first.
 
     Raises:
         Exception: whatever the decoders raise on damaged data; see `reason`.
@@ -97,24 +119,19 @@ def decode(data: bytes, short_side: int | None = None) -> Tensor:
         jpeg = image.format in ("JPEG", "MPO")
         if jpeg and short_side and min(image.size) >= DRAFT_FROM * short_side:
             image.draft(None, (2 * short_side, 2 * short_side))
-        elif jpeg and image.mode in ("RGB", "L"):
+        elif jpeg and image.mode in ("RGB", "L") and in_srgb(image):
             from torchvision.io import ImageReadMode, decode_jpeg
 
             stored = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             return decode_jpeg(stored, mode=ImageReadMode.RGB, apply_exif_orientation=True)
         image.load()
-        pixels = np.array(_rgb(_upright(image)))
+        pixels = np.array(shown(image, value_range))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def open_photo(source: bytes | Path) -> Image.Image:
     """A photo's header by Pillow, its pixels not yet decoded; `source` is a file's bytes or its path."""
-    try:
-        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
-    except Image.UnidentifiedImageError:
-        if isinstance(source, bytes) and source[4:8] == b"ftyp" and source[8:12] in HEIC:
-            raise ValueError("HEIC is not read here: save the photo as JPEG") from None
-        raise
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
 
 
 @cache
@@ -122,6 +139,7 @@ def _formats() -> tuple[str, ...]:
     Image.preinit()  # the common ones; `Image.init` would load forty
     for plugin in ("Avif", "Jpeg2K", "Tiff", "WebP"):
         import_module(f"PIL.{plugin}ImagePlugin")
+    pi_heif.register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF is left out of some builds
 
 
@@ -138,41 +156,19 @@ def reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
+def shown(image: Image.Image, value_range: Range | None = None) -> Image.Image:
+    """An image as a person sees it: upright, in sRGB, eight bits, transparent parts on white."""
+    image = _upright(image)
+    if is_deep(image):
+        return eight_bits(image, value_range).convert("RGB")
+    image = to_srgb(image)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF data say nothing about the image
         return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode[0] in "IF":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode == "LAB":
-        return ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Gray values of 16 bits, 32 bits or floating point on the scale from black 0 to white 255.
-
-    The scale is read from the values: 0 to 1 (floating point), to 255, to 65535; images with values outside of
-    these are stretched from their least to their greatest value.
-    """
-    if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not finite numbers")
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # in either order of bytes
-        white = 65535.0
-    elif low < 0 or high > 65535:
-        return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-    elif values.dtype.kind == "f" and high <= 1:
-        white = 1.0
-    else:
-        white = 255.0 if high <= 255 else 65535.0
-    return np.rint(values * (255 / white)).astype(np.uint8)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from helpers.data.photos.cache import stored_images
-from helpers.data.photos.decoding import decode_file, quiet_decoders
+from helpers.data.photos.decoding import decode_for, quiet_decoders
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Split, Task
-from helpers.data.transforms import resize_short_side
+from helpers.data.transforms import resize_as
 from helpers.errors import HelpersError, warn
 from helpers.files import cache_dir
 
@@ -25,8 +25,12 @@ BUDGET = 4 * 2**30
 """Photos of a task are kept decoded if that takes at most so many bytes of disk."""
 
 
+VERSION = 2
+"""Of how photos are decoded; another version, another cache."""
+
+
 class Images(ABC):
-    """Labeled images whose shorter side is the preprocessing's `resize_size`.
+    """Labeled images, resized as the preprocessing says but not yet cropped.
 
     Attributes:
         labels: int64, shape (N,).
@@ -38,7 +42,7 @@ class Images(ABC):
 
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         self.labels, self.names, self.files = split.labels, split.names, split.files
-        self.size, self.interpolation = preprocessing.resize_size, preprocessing.interpolation
+        self.preprocessing = preprocessing
 
     @abstractmethod
     def fetch(self, indices: Tensor) -> Tensor | list[Tensor]:
@@ -55,7 +59,7 @@ class DrawnImages(Images):
     def fetch(self, indices: Tensor) -> Tensor:
         """Resize them."""
         images = self.pixels.index_select(0, indices).permute(0, 3, 1, 2)
-        return resize_short_side(images, self.size, self.interpolation)
+        return resize_as(images, self.preprocessing)
 
 
 class PhotoFiles(Images):
@@ -66,7 +70,7 @@ class PhotoFiles(Images):
     def fetch(self, indices: Tensor) -> list[Tensor]:
         """Decode them."""
         with quiet_decoders():
-            return [decode_file(self.files[i], self.size, self.interpolation) for i in indices.tolist()]
+            return [decode_for(self.files[i], self.preprocessing) for i in indices.tolist()]
 
 
 class CachedPhotos(Images):
@@ -74,7 +78,10 @@ class CachedPhotos(Images):
 
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         super().__init__(split, preprocessing)
-        content = f"{self.size} {self.interpolation}", "\n".join(str(file.resolve()) for file in self.files)
+        how = self.preprocessing
+        border = how.mean if how.resize == "pad" else None
+        kind = VERSION, how.resize_size, how.interpolation, how.resize, how.value_range, border
+        content = repr(kind), "\n".join(str(file.resolve()) for file in self.files)
         stats = [file.stat() for file in self.files]
         signature = _hashed(*content, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
         path = cache_dir() / "images" / f"{_hashed(*content)}.safetensors"
@@ -82,7 +89,7 @@ class CachedPhotos(Images):
             self.stored = stored_images(path, signature, len(split), self._decode, threads=cores())
 
     def _decode(self, i: int) -> Tensor:
-        return decode_file(self.files[i], self.size, self.interpolation)
+        return decode_for(self.files[i], self.preprocessing)
 
     def fetch(self, indices: Tensor) -> list[Tensor]:
         """Views into the cache."""
