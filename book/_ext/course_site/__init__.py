@@ -16,11 +16,12 @@ from course_site import (
     outcome,
     reference,
     solutions,
+    strategies,
     terms,
     watching,
 )
 
-PARTS = (alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, terms, watching)
+PARTS = (alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, strategies, terms, watching)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""The page on which strategy when: its tables and figures are made from `data/grid.json` whenever the site is built."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from html import escape
+
+import matplotlib.pyplot as plt
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from course.strategy_plots import accuracy_figure
+from course.strategy_table import GRID, Grid, Table, accuracy_table, advice_table, load_grid, missing_table
+from course.strategy_textbook import textbook_table
+
+TABLES: dict[str, Callable[[Grid], Table]] = {
+    "advice": advice_table,
+    "textbook": textbook_table,
+    "missing": missing_table,
+}
+
+
+def setup(app: Sphinx) -> None:
+    """Offer the directives `grid-table` and `grid-targets`."""
+    app.add_directive("grid-table", GridTable)
+    app.add_directive("grid-targets", GridTargets)
+
+
+class GridTable(SphinxDirective):
+    """One of `TABLES`; its content is shown instead where the table is empty."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Write the table."""
+        self.env.note_dependency(str(GRID))
+        table = TABLES[self.arguments[0]](load_grid())
+        return self.parse_text_to_nodes("\n".join(table.markdown() if table.rows else self.content))
+
+
+class GridTargets(SphinxDirective):
+    """A section for each target of which anything is measured: what it is, accuracy as a figure and as a table."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write the sections."""
+        self.env.note_dependency(str(GRID))
+        grid = load_grid()
+        return [self._section(grid, name) for name in grid.targets if any(cell.target == name for cell in grid.cells)]
+
+    def _section(self, grid: Grid, name: str) -> nodes.section:
+        target = grid.targets[name]
+        what = target["about"][0].upper() + target["about"][1:]
+        lines = [
+            f"{what}: {target['classes']} classes, chance {target['chance']:.0%}; {target['backbone']} backbone at "
+            f"{target['image_size']} px. Test accuracy in %, with half of the 95 % interval over seeds:",
+            "",
+            *accuracy_table(grid, name).markdown(),
+        ]
+        section = nodes.section(ids=[f"grid-{name}"], names=[f"grid-{name}"])
+        section += nodes.title(text=name)
+        self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, section)
+        section += nodes.raw("", _image(grid, name), format="html")
+        return section
+
+
+def _image(grid: Grid, name: str) -> str:
+    """The figure as a part of the page."""
+    figure, buffer = accuracy_figure(grid, name), io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
+    plt.close(figure)
+    alt = (
+        f"Test accuracy on {name} over training images per class, a line for each strategy; the table has the figures."
+    )
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
