@@ -20,7 +20,7 @@ PACKAGES = ("helpers", "course", "transfer_doctor", "drawn")
 MODULES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 HELPERS = [file for file in MODULES if file.is_relative_to(ROOT / "helpers")]
 TOOLS = ("errors", "files", "downloads", "seeding", "measure")
-ROOMS = ("data", "models", "training", "commands")
+ROOMS = ("data", "models", "training", "reports", "commands")
 
 
 def requirements(name: str) -> dict[str, str]:

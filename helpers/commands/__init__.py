@@ -17,10 +17,11 @@ import typer
 from helpers.commands.compare import compare
 from helpers.commands.doctor import doctor
 from helpers.commands.draw import draw
+from helpers.commands.evaluate import evaluate
 from helpers.commands.export import export
 from helpers.commands.fit import fit
 from helpers.commands.predict import predict
-from helpers.errors import HelpersError, HelpersWarning
+from helpers.errors import HelpersError, HelpersNote, HelpersWarning
 
 app = typer.Typer(
     help="Transfer a pretrained network to your images, and use what it has learned.",
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (fit, predict, compare, export, doctor, draw):
+for command in (fit, predict, evaluate, compare, export, doctor, draw):
     app.command()(command)
 
 
@@ -83,5 +84,6 @@ def _show_warning(
 ) -> None:
     """Our own warnings are for the reader: without the place in the code where they arose."""
     ours = issubclass(category, HelpersWarning)
-    text = f"warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    word = "note" if issubclass(category, HelpersNote) else "warning"
+    text = f"{word}: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
     print(text, end="", file=file or sys.stderr)

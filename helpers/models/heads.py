@@ -46,7 +46,7 @@ def replace_head(
         raise HelpersError(f"dropout={dropout} is no probability in [0, 1); the usual values are 0 to 0.5.")
     remove_auxiliary_heads(model)
     for path in head_paths(model):
-        slot = _last_layer(model, path)
+        slot = last_layer(model, path)
         old = model.get_submodule(slot)
         first = next(part for part in old.modules() if isinstance(part, nn.Linear | nn.Conv2d))
         new = _new_head(first, classes, hidden, dropout, seed)
@@ -65,7 +65,7 @@ def remove_auxiliary_heads(model: nn.Module) -> None:
             model.aux_logits = False
 
 
-def _last_layer(model: nn.Module, path: str) -> str:
+def last_layer(model: nn.Module, path: str) -> str:
     """The path of the last linear or convolutional layer at or below `path`, or of the `NewHead` in its place."""
     found = None
     for name, module in model.get_submodule(path).named_modules(prefix=path):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
-from helpers.data.photos.decoding import read_photo
+from helpers.data.photos.decoding import prepared_photo
 from helpers.data.transforms import center_crop, normalize
 from helpers.errors import HelpersError
 from helpers.models.modes import eval_mode
@@ -30,17 +32,22 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
-@torch.no_grad()
 def predict(
-    model: SavedModel | str | Path, photos: Sequence[str | Path], *, top: int = 1, batch_size: int = 16
+    model: SavedModel | str | Path,
+    photos: Sequence[str | Path],
+    *,
+    top: int = 1,
+    batch_size: int = 16,
+    tta: bool = False,
 ) -> list[Prediction]:
     """Predict what is on photos, which are prepared with the model's own preprocessing.
 
     Args:
         model: from `load_model`, or the path of a model file or run folder.
-        photos: files of any kind that `helpers.data.photos.decoding.read_photo` reads.
+        photos: files of any kind that `helpers.data.photos.decoding.prepared_photo` reads.
         top: how many classes per photo, from the likeliest down.
         batch_size: photos at a time.
+        tta: test-time augmentation, see `probabilities`.
 
     Raises:
         HelpersError: if there is no photo, one is a folder, or one cannot be read (before its batch is predicted).
@@ -53,18 +60,42 @@ def predict(
         if Path(photo).is_dir():
             raise HelpersError(f"{photo} is a folder; name the photos in it, such as {Path(photo) / '*.jpg'}")
     saved = model if isinstance(model, SavedModel) else load_model(model)
-    batches = [photos[start : start + batch_size] for start in range(0, len(photos), batch_size)]
-    with eval_mode(saved.model):
-        likeliest = torch.cat([_probabilities(saved, batch) for batch in batches]).topk(min(top, len(saved.classes)))
+    likeliest = probabilities(saved, photos, batch_size=batch_size, tta=tta).topk(min(top, len(saved.classes)))
     return [
-        Prediction(Path(photo), tuple(saved.classes[i] for i in indices), tuple(probabilities))
-        for photo, probabilities, indices in zip(photos, *(part.tolist() for part in likeliest), strict=True)
+        Prediction(Path(photo), tuple(saved.classes[i] for i in indices), tuple(chances))
+        for photo, chances, indices in zip(photos, *(part.tolist() for part in likeliest), strict=True)
     ]
 
 
-def _probabilities(saved: SavedModel, photos: Sequence[str | Path]) -> torch.Tensor:
+@torch.no_grad()
+def probabilities(
+    saved: SavedModel, photos: Sequence[str | Path], *, batch_size: int = 16, tta: bool = False
+) -> Tensor:
+    """Predict the probability of every class for photos, with a progress bar where it takes long.
+
+    Args:
+        saved: from `load_model`.
+        photos: files.
+        batch_size: photos at a time.
+        tta: test-time augmentation: the mean over each photo and its mirror image.
+
+    Returns:
+        (N, C) float32, each row adding up to 1.
+
+    Raises:
+        HelpersError: if a photo cannot be read.
+    """
+    starts = tqdm(
+        range(0, len(photos), batch_size), desc="predicting", unit="batch", disable=None, leave=False, delay=1
+    )
+    with eval_mode(saved.model):
+        return torch.cat([_probabilities(saved, photos[start : start + batch_size], tta) for start in starts])
+
+
+def _probabilities(saved: SavedModel, photos: Sequence[str | Path], tta: bool) -> Tensor:
     preprocessing = saved.preprocessing
-    images = [read_photo(photo, preprocessing.resize_size, preprocessing.interpolation) for photo in photos]
+    images = [prepared_photo(photo, preprocessing) for photo in photos]
     images = normalize(center_crop(images, preprocessing.image_size), preprocessing)
-    device = next(saved.model.parameters()).device
-    return saved.model(images.to(device)).flatten(1).float().softmax(dim=1).cpu()
+    images = images.to(next(saved.model.parameters()).device)
+    views = [images, images.flip(3)] if tta else [images]
+    return torch.stack([saved.model(view).flatten(1).float().softmax(dim=1) for view in views]).mean(dim=0).cpu()

@@ -1,0 +1,1 @@
+"""What a run reports when it is over: figures of each class, pictures, one page."""
