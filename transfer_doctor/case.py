@@ -16,6 +16,8 @@ from transfer_doctor.initialization import has_statistics, looks_untrained
 from transfer_doctor.inputs import TRIAL_IMAGES, Inputs
 
 LARGE = 1e9  # multiplications for one image in one forward pass
+LARGE_IMAGE = 3 * 160 * 160  # values; activations of larger ones take more memory and time than their multiplications
+SMALL = 2**20  # values of an output that may be a head's; those of a body's layers are larger and not kept
 TRACED_IMAGES = 2  # BatchNorm needs two; each holds all activations of the network for the backward pass
 
 
@@ -29,8 +31,9 @@ class Case(Inputs):
 
     @property
     def affordable(self) -> int:
-        """Images for repeated trials: half as many for networks as large as a ResNet-18 at 224 pixels."""
-        return TRIAL_IMAGES // 2 if self.forward_trace.multiplications > LARGE else TRIAL_IMAGES
+        """Images for repeated trials: half as many of large ones, or for networks as large as a ResNet-18 at 224 px."""
+        large = self.forward_trace.multiplications > LARGE or self.batch[0][:1].numel() > LARGE_IMAGE
+        return TRIAL_IMAGES // 2 if large else TRIAL_IMAGES
 
     @property
     def outputs(self) -> torch.Tensor:
@@ -65,16 +68,28 @@ class Case(Inputs):
         return self._in_eval[1]
 
     @cached_property
-    def _in_eval(self) -> tuple[Any, Exception | None]:
+    def _in_eval(self) -> tuple[Any, Exception | None, dict[str, torch.Tensor]]:
+        """What a copy answers in eval mode, what it raises, and the outputs of layers that may be the head."""
         model = self.copies()[0].eval()
+        outputs: dict[str, torch.Tensor] = {}
+
+        def keep(name: str, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and output.numel() <= SMALL:
+                outputs[name] = output.float()
+
+        for layer in self.layers:
+            if any(p.ndim >= 2 for p in layer.parameters.values()):
+                module = model.get_submodule(layer.name)
+                module.register_forward_hook(lambda m, i, output, name=layer.name: keep(name, output))
         try:
+            images = self.batch[0][: self.affordable // 2]
             with torch.no_grad():
-                answer = self.run(model, self.batch[0][: self.affordable])
+                answer = self.run(model, images)
                 if not self.scores(answer).any() and _fill_zero_layers(model):
-                    answer = self.run(model, self.batch[0][: self.affordable])
-                return answer, None
+                    answer = self.run(model, images)
+                return answer, None, outputs
         except Exception as error:  # the check `module_raises` reports it
-            return None, error
+            return None, error, outputs
 
     @cached_property
     def layers(self) -> list[Layer]:
@@ -113,15 +128,10 @@ class Case(Inputs):
     def _next(self) -> dict[str, Layer]:
         return {layer.name: after for layer, after in pairwise(self.layers)}
 
-    @cached_property
+    @property
     def head_outputs(self) -> torch.Tensor | None:
         """What the last layer itself gives for the images of `outputs`, in eval mode; None where it is not called."""
-        given: list[torch.Tensor] = []
-        model = self.copies()[0].eval()
-        model.get_submodule(self.head.name).register_forward_hook(lambda m, i, output: given.append(output))
-        with torch.no_grad():
-            self.run(model, self.batch[0][: len(self.outputs)])
-        return given[-1].float() if given else None
+        return self._in_eval[2].get(self.head.name)
 
     @cached_property
     def batch_norm_inputs(self) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.loader_sample import LoaderSample
 from transfer_doctor.pixels import channels
 
+GRAY = 64  # images that are compared channel by channel
 COLORED = 0.02  # mean difference of red and blue, in [0, 1], below which a photo is as good as gray
 
 
@@ -49,9 +50,9 @@ def loader_empty(case: Case) -> Iterator[Symptom]:
 def images_not_finite(case: Case) -> Iterator[Symptom]:
     """Images hold NaN or infinity."""
     for sample in case.samples:
-        images = sample.images if sample.batches else torch.empty(0)
-        if images.is_floating_point() and not bool(images.isfinite().all()):
-            bad = [i for i, image in enumerate(images) if not bool(image.isfinite().all())]
+        images = [image for batch, _ in sample.batches if batch.is_floating_point() for image in batch]
+        bad = [i for i, image in enumerate(images) if not bool(image.isfinite().all())]
+        if bad:
             yield Symptom(
                 f"{len(bad)} of {len(images)} {sample.split} images hold NaN or infinity.",
                 f"The first is image {bad[0]} of those read, with {int((~images[bad[0]].isfinite()).sum())} such "
@@ -64,9 +65,9 @@ def images_not_finite(case: Case) -> Iterator[Symptom]:
 def gray_images(case: Case) -> Symptom | None:
     """Gray images are repeated into three channels."""
     for sample in case.samples:
-        if not sample.batches or sample.images.ndim != 4 or sample.images.shape[1] != 3:
+        if not sample.batches or sample.batches[0][0].ndim != 4 or sample.batches[0][0].shape[1] != 3:
             continue
-        images = sample.images.float()
+        images = sample.first_images(GRAY).float()
         if _same(images, {0: (1.0, 0.0)}) or _affine(images):
             return Symptom(
                 f"The {sample.split} images are gray, repeated into three channels.",
@@ -106,7 +107,7 @@ def image_size(case: Case) -> Symptom | None:
     for sample in case.samples:
         if not sample.batches:
             continue
-        height, width = as_seen(case, sample.images[:2]).shape[-2:]
+        height, width = as_seen(case, sample.first_images(2)).shape[-2:]
         wanted = expected.image_size
         ratio = (height * width) ** 0.5 / wanted
         if 0.9 <= ratio <= 1.1 or (not expected.exact and 0.5 <= ratio <= 2 and wanted != 299):
@@ -173,11 +174,11 @@ def _same(images: torch.Tensor, fits: dict[int, tuple[float, float]]) -> bool:
 
 def _colors(case: Case, sample: LoaderSample) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Mean red minus blue of colorful images, as delivered and as stored in their files."""
-    if not sample.files or not sample.batches or sample.images.shape[1] != 3:
+    if not sample.files or not sample.batches or sample.batches[0][0].shape[1] != 3:
         return None
     chosen = torch.linspace(0, len(sample.files) - 1, 16).long().unique().tolist()
     delivered, stored = [], []
-    measured = channels(as_seen(case, sample.images[:16]).float())
+    measured = channels(as_seen(case, sample.first_images(16)).float())
     for index in chosen:
         truth = _stored_color(sample.files[index])
         if truth is None or abs(truth) < COLORED:

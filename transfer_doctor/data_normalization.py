@@ -103,7 +103,7 @@ def _off_the_lattice(case: Case, expected: Expected) -> Symptom | None:
         if all(channel.std is not None for channel in found):
             continue
         alone = _by_image(case, sample)
-        images = as_seen(case, sample.images[:IMAGES]).float()
+        images = as_seen(case, sample.first_images(IMAGES)).float()
         if alone or _outside(images, expected) > FEW or _halves(found, expected):
             low, high = (
                 -expected.mean[0] / expected.std[0],
@@ -153,8 +153,8 @@ def _measured(case: Case) -> Iterator[tuple[LoaderSample, list[Channel]]]:
     for sample in case.samples:
         if not sample.batches:
             continue
-        images = sample.images[:IMAGES]
-        if images.ndim != 4 or images.shape[1] != 3:
+        shape = sample.batches[0][0].shape
+        if len(shape) != 4 or shape[1] != 3:
             continue
         told = True
         yield sample, _channels(case, sample)
@@ -165,7 +165,7 @@ def _measured(case: Case) -> Iterator[tuple[LoaderSample, list[Channel]]]:
 def _channels(case: Case, sample: LoaderSample) -> list[Channel]:
     kept = case.__dict__.setdefault("_channels", {})
     if sample.split not in kept:
-        kept[sample.split] = channels(as_seen(case, sample.images[:IMAGES]).float())
+        kept[sample.split] = channels(as_seen(case, sample.first_images(IMAGES)).float())
     return kept[sample.split]
 
 
@@ -193,7 +193,7 @@ def _halves(found: list[Channel], expected: Expected) -> bool:
 
 def _by_image(case: Case, sample: LoaderSample) -> str:
     """Words on images that each have their own lattice, or nothing."""
-    images = as_seen(case, sample.images[:6]).float()
+    images = as_seen(case, sample.first_images(6)).float()
     each = [channels(image[None])[0] for image in images]
     stds = [channel.std for channel in each if channel.std]
     if len(stds) < len(each) or max(stds) / min(stds) < 1.05:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,21 +105,19 @@ class Inputs:
             return [str(name) for name in self.classes]
         return next((sample.class_names for sample in self.samples if sample.class_names), None)
 
-    @property
+    @cached_property
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """A small batch for trials: at most 16 images, with their labels.
 
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        images, labels = self.images_and_labels
-        return images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES]
+        return self.chosen(range(TRIAL_IMAGES))
 
     @property
     def other_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """As many other images, with their labels; fewer or none where the loader gave no more."""
-        images, labels = self.images_and_labels
-        return images[TRIAL_IMAGES : 2 * TRIAL_IMAGES], labels[TRIAL_IMAGES : 2 * TRIAL_IMAGES]
+        return self.chosen(range(TRIAL_IMAGES, 2 * TRIAL_IMAGES))
 
     @property
     def sample_labels(self) -> torch.Tensor:
@@ -128,25 +126,38 @@ class Inputs:
         Raises:
             CannotTell: if no loader gives a batch.
         """
-        return self.images_and_labels[1][:64]
+        return torch.cat([labels for _, labels in self._alike])[:64].to(self.device)
 
-    @cached_property
-    def images_and_labels(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All images that were read and are shaped like the first, with their labels.
+    @property
+    def images_read(self) -> int:
+        """How many images there are to choose from: those that were read and are shaped like the first.
 
         Raises:
             CannotTell: if no loader gives a batch.
         """
+        return sum(len(images) for images, _ in self._alike)
+
+    def chosen(self, numbers: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some of these images by their numbers, with their labels; numbers beyond the last are left out.
+
+        Raises:
+            CannotTell: if no loader gives a batch.
+        """
+        numbers = list(numbers)
+        images, labels = (_rows([batch[part] for batch in self._alike], numbers) for part in (0, 1))
+        return self.for_model(images), labels.to(self.device)
+
+    @cached_property
+    def _alike(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of images shaped like the first."""
         batches = self.sample.batches
         if not batches:
             raise CannotTell(f"the {self.sample.split} loader gave no batch")
-        alike = [
+        return [
             (x, y)
             for x, y in batches
             if x.shape[1:] == batches[0][0].shape[1:] and y.shape[1:] == batches[0][1].shape[1:] and len(x) == len(y)
         ] or batches[:1]
-        images, labels = (torch.cat(parts) for parts in zip(*alike, strict=True))
-        return self.for_model(images), labels.to(self.device)
 
     def copies(self) -> tuple[nn.Module, Any]:
         """New copies of model and optimizer to experiment on.
@@ -194,6 +205,13 @@ class Inputs:
             except Exception:  # a loss that wants the scores alone
                 return criterion(self.scores(answer), labels)
         return criterion(answer, labels)
+
+
+def _rows(parts: list[torch.Tensor], numbers: Iterable[int]) -> torch.Tensor:
+    """Rows of tensors by their numbers, as if the tensors were one, without making it."""
+    places = [(part, row) for part in parts for row in range(len(part))]
+    chosen = [places[number] for number in numbers if number < len(places)]
+    return torch.stack([part[row] for part, row in chosen]) if chosen else parts[0][:0]
 
 
 def _whole_dataset(dataset: Any) -> Any:

@@ -17,7 +17,8 @@ from transfer_doctor.dataset_fields import files_of, indexed, inner_datasets, st
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.loader_copy import set_epoch
 
-IMAGES_KEPT = 192  # whole batches are kept until there are this many images
+IMAGES_KEPT, VALUES_KEPT = 192, 8 * 2**20  # batches are kept until there are this many images, or values in them
+FEWEST = 32  # images kept of a batch, however large they are
 
 
 class LoaderSample:
@@ -40,14 +41,15 @@ class LoaderSample:
         """The first batches, the labels of these and more batches, whether that was all, and what it raised."""
         batches: list = []
         labels: list = []
-        kept, whole, raised = 0, False, None
+        kept, values, whole, raised = 0, 0, False, None
         until = time.perf_counter() + self.seconds
         try:
             for batch in self.loader:
                 images, targets = unpack(batch)
-                if kept < IMAGES_KEPT or len(batches) < 2:
-                    batches.append((images, targets))
-                    kept += len(images)
+                if (len(batches) < 2 or values < VALUES_KEPT) and kept < IMAGES_KEPT:
+                    batches.append(_beginning(images, targets))
+                    kept += len(batches[-1][0])
+                    values += batches[-1][0].numel()
                 elif self.knows_all_labels:
                     break
                 labels.append(targets)
@@ -63,7 +65,7 @@ class LoaderSample:
 
     @property
     def batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The first batches of the first epoch, as `(images (B, C, H, W), labels)`."""
+        """The first batches of the first epoch, as `(images (B, C, H, W), labels)`; of huge ones the beginning."""
         return self.first_pass[0]
 
     @property
@@ -71,11 +73,14 @@ class LoaderSample:
         """What the loader raised, if anything."""
         return self.first_pass[3]
 
-    @cached_property
-    def images(self) -> torch.Tensor:
-        """The images of the first batches, (N, C, H, W), in the type in which they come."""
-        size = self.batches[0][0].shape[1:]
-        return torch.cat([images for images, _ in self.batches if images.shape[1:] == size])
+    def first_images(self, count: int) -> torch.Tensor:
+        """At most so many images of the first batches, (N, C, H, W), in the type in which they come."""
+        size, parts = self.batches[0][0].shape[1:], []
+        for images, _ in self.batches:
+            if images.shape[1:] == size and count > 0:
+                parts.append(images[:count])
+                count -= len(parts[-1])
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     @property
     def whole(self) -> bool:
@@ -225,7 +230,7 @@ class LoaderSample:
 
     def again(self, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The first batches of another pass."""
-        return [unpack(batch) for batch in islice(self.loader, count)]
+        return [_beginning(*unpack(batch)) for batch in islice(self.loader, count)]
 
     def _indices(self, labels: list[torch.Tensor]) -> torch.Tensor | None:
         whole_numbers = [part.flatten() for part in labels if part.ndim == 1 or part.shape[1:] == (1,)]
@@ -243,6 +248,13 @@ def _same(first: list[tuple[torch.Tensor, torch.Tensor]], second: list[tuple[tor
         a.shape == b.shape and torch.equal(a, b) and torch.equal(x, y)
         for (a, x), (b, y) in zip(first, second, strict=True)
     )
+
+
+def _beginning(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch, or so much of it that two take no more than what is kept."""
+    most = max(FEWEST, VALUES_KEPT // 2 // max(1, images[:1].numel()))
+    whole = len(images) <= most or len(labels) != len(images)
+    return (images, labels) if whole else (images[:most].clone(), labels[:most].clone())
 
 
 def _labels_anew(outer: Any, inner: Any) -> bool:

@@ -70,9 +70,9 @@ def loss_labels_mismatch(case: Case) -> Symptom | None:
             "labels = nn.functional.one_hot(labels, classes).float()  # or this, for the binary loss",
             severity="warning",
         )
+    labels = case.sample_labels
     if labels.numel() != len(labels) or len(labels.unique()) < 2:
         raise CannotTell("the batch's labels are not one different number for each image")
-    labels = case.sample_labels
     if _ignores_pairing(case, labels):
         return Symptom(
             "The loss compares each score with every label of the batch, not with its own.",

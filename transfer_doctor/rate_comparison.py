@@ -154,21 +154,19 @@ class _Runner:
         case, ramp, peaks = self.case, warms_up(self.case), peak_rates(self.case)
         model_copy, optimizer, criterion = ready_to_learn(case)
         model_copy.zero_grad()
-        images, labels = case.images_and_labels
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).repeat(steps)
+        order = torch.randperm(case.images_read, generator=torch.Generator().manual_seed(0)).repeat(steps)
         slow = [any(id(p) in self.pretrained for p in group["params"]) for group in case.optimizer.param_groups]
         losses: list[float] = []
         for step in range(steps):
             fraction = min(1.0, 2 * (step + 1) / steps) if ramp else 1.0
             for group, peak, divided in zip(optimizer.param_groups, peaks, slow, strict=True):
                 set_rate(group, peak * fraction / (divide_by if divided else 1))
-            chosen = order[step * count : (step + 1) * count].to(labels.device)
-            few = images[chosen]
+            few, labels = case.chosen(order[step * count : (step + 1) * count].tolist())
             few = interpolate(few, self.size, mode="bilinear", antialias=True) if self.smaller else few
 
-            def closure(few: torch.Tensor = few, chosen: torch.Tensor = chosen) -> torch.Tensor:
+            def closure(few: torch.Tensor = few, labels: torch.Tensor = labels) -> torch.Tensor:
                 optimizer.zero_grad()
-                loss = case.loss(criterion, case.run(model_copy, few), labels[chosen])
+                loss = case.loss(criterion, case.run(model_copy, few), labels)
                 loss.backward()
                 return loss
 
