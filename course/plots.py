@@ -141,6 +141,43 @@ def curves(
     show(figure, alt, caption)
 
 
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    marks: Mapping[str, float] | None = None,
+    log: bool = False,
+    *,
+    alt: str,
+    caption: str = "",
+) -> None:
+    """Lines (x, y) by name in a legend; `marks` are named places on x, dotted, each in the color of its line."""
+    with style():
+        figure, axis = plt.subplots(figsize=(7.5, 3.2))
+        for (name, (x, y)), color in zip(series.items(), COLORS, strict=False):
+            axis.plot(x, y, color=color, label=name)
+        for (name, place), color in zip((marks or {}).items(), COLORS, strict=False):
+            axis.axvline(place, color=color, linestyle=":", label=name)
+        axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+        figure.legend(loc="outside right center", frameon=False)
+    show(figure, alt, caption)
+
+
+def rates(recorded: Mapping[str, Sequence[Sequence[float]]], groups: Sequence[str], *, alt: str, caption: str) -> None:
+    """The learning rate of each parameter group at each step, a panel for each schedule (logarithmic axis)."""
+    with style():
+        figure, axes = plt.subplots(-(-len(recorded) // 2), 2, figsize=(8.5, 5), sharex=True, sharey=True)
+        highest = max(max(step) for steps in recorded.values() for step in steps)
+        for axis, (title, steps) in zip(axes.flat, recorded.items(), strict=False):
+            for group, color in zip(reversed(range(len(groups))), COLORS, strict=False):
+                axis.step(range(1, len(steps) + 1), [step[group] for step in steps], color=color, where="mid")
+            axis.set(title=title, yscale="log", ylim=(highest / 1e4, 2 * highest))
+        figure.supxlabel("step", fontsize=10)
+        figure.supylabel("learning rate", fontsize=10)
+        figure.legend(axes.flat[0].lines, reversed(groups), loc="outside right center", frameon=False)
+    show(figure, alt, caption)
+
+
 def bars(values: Mapping[str, float], label: str, form: str = "{:.0f}", *, alt: str, caption: str = "") -> None:
     """Horizontal bars, the first on top, each with its value at its end."""
     with style():
