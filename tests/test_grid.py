@@ -144,15 +144,14 @@ def test_every_strategy_is_tuned_over_equally_many_candidates() -> None:
         assert {len(set(plan.candidates(target, size))) for size in (1, 10, 20, 100)} == {4}
 
 
-def test_missing_photos_leave_the_drawn_part(tmp_path: Path, monkeypatch) -> None:
-    def unavailable(name: str, *_: int) -> None:
-        if name == "flowers102":
-            raise HelpersError("there are no photos here")
-
+def test_missing_photos_are_told_in_a_line_and_stop_nothing(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "ants-bees" / "train" / "ants").mkdir(parents=True)
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
     lines = []
-    monkeypatch.setattr(workshop, "draw", unavailable)
-    assert workshop._available(["flowers", "flowers102"], lines.append) == ["flowers"]
-    assert lines == ["flowers102 is left out: there are no photos here"]
+    workshop.measure(["ants-bees"], tmp_path / "runs" / "grid.jsonl", tmp_path / "grid.json", lines.append)
+    assert len(lines) == 1
+    assert lines[0].startswith("ants-bees is left out: ")
+    assert len(load_grid(tmp_path / "grid.json").missing) == len(workshop.cells())
 
 
 def test_a_seed_draws_other_training_images_and_the_same_test_images() -> None:

@@ -91,15 +91,16 @@ def measure(targets: Sequence[str], kept: Path = KEPT, results: Path = RESULTS, 
     """
     kept.parent.mkdir(parents=True, exist_ok=True)
     _end_torn_line(kept)
-    rooms = [cell for cell in cells() if cell.target in _available(targets, report)]
+    found = _available(targets, report)
+    wanted = [cell for cell in cells() if cell.target in found]
     began, done = time.monotonic(), 0
-    for cell in rooms:
+    for cell in wanted:
         while jobs := missing(cell, read(kept, results)):
             for job in jobs:
                 row = run(*cell, job.lr, job.steps, job.seed)
                 _append(kept, job, row)
                 done += 1
-                report(_progress(rooms, job, row, read(kept, results), time.monotonic() - began, done))
+                report(_progress(wanted, job, row, read(kept, results), time.monotonic() - began, done))
         write(results, read(kept, results))
     write(results, read(kept, results))
 
@@ -116,9 +117,9 @@ def _available(targets: Sequence[str], report: Report) -> list[str]:
     return found
 
 
-def _progress(rooms: Sequence[Cell], job: Job, row: dict[str, Any], runs: Runs, seconds: float, done: int) -> str:
+def _progress(wanted: Sequence[Cell], job: Job, row: dict[str, Any], runs: Runs, seconds: float, done: int) -> str:
     cell = job.cell
-    left = len(rooms) * (len(SEEDS) + 4) - sum(each.cell in rooms for each in runs)
+    left = len(wanted) * (len(SEEDS) + 4) - sum(each.cell in wanted for each in runs)
     what = "validation" if job.seed == TUNING else f"test, seed {job.seed}"
     hours = left * seconds / done / 3600
     return (
