@@ -363,7 +363,7 @@ def test_folders_beside_the_splits_are_named(folder):
 @pytest.mark.fault
 def test_a_class_may_be_called_train(folder):
     for name in ("bus", "car", "train"):
-        add(folder, name, 5)
+        add(folder, name, 10)
     assert quietly(folder).classes == ("bus", "car", "train")
 
 

@@ -1,23 +1,17 @@
 """`load_task`: drawn images, published photos, or your own folder of class folders, each as a `Task`."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
-import drawn
 from drawn import flowers, slides
-from helpers.data.photos.cache import stored_images
-from helpers.data.photos.folders import load_folder
+from helpers.data.drawn_images import drawn_images
+from helpers.data.photos.folders import load_folder, refuse_no_folder
 from helpers.data.photos.published import ants_bees, flowers102
 from helpers.data.tasks import Split, Task
 from helpers.errors import HelpersError, warn
-from helpers.files import cache_dir, expanded
-
-Draw = Callable[[Sequence[int], int, int], Tensor]
+from helpers.files import expanded
 
 DRAWN = {"flowers": (flowers.SPECIES[:20], flowers.draw), "slides": (slides.CLASSES, slides.draw)}
 PUBLISHED = {"flowers102": flowers102, "ants-bees": ants_bees}
@@ -33,6 +27,7 @@ def load_task(
     train_per_class: int | None = None,
     val_per_class: int | None = None,
     test_per_class: int | None = None,
+    **photos: Any,
 ) -> Task:
     """Load a task by its name, or from a folder of class folders.
 
@@ -47,6 +42,7 @@ def load_task(
         train_per_class: how many training images per class to draw; default: 10.
         val_per_class: how many validation images per class to draw; default: 10.
         test_per_class: how many test images per class to draw; default: 50.
+        photos: `labels`, `group` and `class_names` of a folder, as in `helpers.data.photos.folders.load_folder`.
 
     Raises:
         HelpersError: if there is no such task or folder, an argument does not apply to it, or the folder cannot be
@@ -56,7 +52,10 @@ def load_task(
     given = {"size": size, "classes": classes, "train_per_class": train_per_class}
     given |= {"val_per_class": val_per_class, "test_per_class": test_per_class}
     given = {argument: value for argument, value in given.items() if value is not None}
+    photos = {argument: value for argument, value in photos.items() if value is not None}
     named = isinstance(name_or_folder, str) and name in {*DRAWN, *PUBLISHED}
+    if named and photos:
+        raise HelpersError(f"{' and '.join(photos)} say how a folder is read, but {name} is none; leave them out.")
     if root is not None and not (named and name in PUBLISHED):
         raise HelpersError(f"root={str(root)!r} says where published photos are, but {name} is none; leave it out.")
     if given and not (named and name in DRAWN):
@@ -68,11 +67,8 @@ def load_task(
     if named:
         return _draw(name, seed, **given) if name in DRAWN else PUBLISHED[name](root)
     if not name or not folder.is_dir():
-        known = ", ".join([*DRAWN, *PUBLISHED])
-        raise HelpersError(
-            f"there is no task or folder {name!r}; name one of {known}, or a folder that holds one folder per class."
-        )
-    return load_folder(folder, seed=seed)
+        refuse_no_folder(name, known=", ".join([*DRAWN, *PUBLISHED]))
+    return load_folder(folder, seed=seed, **photos)
 
 
 def _draw(
@@ -93,24 +89,5 @@ def _draw(
         if count < 1:
             raise HelpersError(f"{name} needs at least one image per class in each split, not {count}.")
         labels = torch.arange(wanted).repeat(count)  # in turn: a larger split begins with the images of a smaller one
-        splits.append(Split(labels, images=_drawn_images(name, draw, labels.tolist(), size, 3 * seed + part)))
+        splits.append(Split(labels, images=drawn_images(name, draw, labels.tolist(), size, 3 * seed + part)))
     return Task(name, tuple(names[:wanted]), *splits)
-
-
-def _drawn_images(name: str, draw: Draw, labels: list[int], size: int, seed: int) -> Tensor:
-    """Images as `draw` gives them, kept for the next time (drawing takes a few milliseconds an image)."""
-    try:
-        draw([], size, seed)
-    except ValueError as error:
-        raise HelpersError(str(error)) from error
-    code = hashlib.sha256()
-    for file in sorted(Path(drawn.__file__).parent.rglob("*.py")):
-        code.update(file.read_bytes())
-    key = f"{name} {len(labels)} {max(labels) + 1} {size} {seed}"
-    path = cache_dir() / "images" / f"{key.replace(' ', '-')}.safetensors"
-    images = cache(lambda: draw(labels, size, seed))
-    try:
-        stored = stored_images(path, f"{key} {code.hexdigest()}", len(labels), lambda i: images()[i])
-    except HelpersError:
-        return images()
-    return stored.pixels.view(len(labels), size, size, 3).permute(0, 3, 1, 2).contiguous()

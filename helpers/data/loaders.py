@@ -67,7 +67,10 @@ class EpochSampler(Sampler[int]):
 
     Attributes:
         epoch: the epoch of the next pass; see `set_epoch`. (A method of that name would be called by accelerate.)
+        weights: None, or how likely each image is to be drawn, with replacement, float (N,).
     """
+
+    weights: Tensor | None = None
 
     def __init__(self, images: int, seed: int) -> None:
         self.images, self.seed, self.epoch = images, seed, 0
@@ -81,7 +84,10 @@ class EpochSampler(Sampler[int]):
 
     def order(self, epoch: int) -> Tensor:
         """The images' indices in the order of an epoch, int64 (N,)."""
-        return torch.randperm(self.images, generator=seeded(self.seed, epoch, 0))
+        generator = seeded(self.seed, epoch, 0)
+        if self.weights is not None:
+            return torch.multinomial(self.weights, self.images, replacement=True, generator=generator)
+        return torch.randperm(self.images, generator=generator)
 
 
 def make_loaders(
@@ -122,6 +128,7 @@ def make_loaders(
             f"the preprocessing resizes to {resize} pixels by {interpolation!r} and crops {size}; it must resize to "
             f"at least that, by one of {', '.join(INTERPOLATIONS)}."
         )
+    preprocessing = preprocessing.for_values(task.value_range)
     augmentation = None if augment is None else Augmentation(augment, preprocessing, len(task.train), seed)
     images = open_task(task, preprocessing, mode)
 

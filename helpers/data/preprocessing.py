@@ -90,6 +90,10 @@ class Preprocessing:
         """A dictionary that JSON can hold."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
+    def for_values(self, value_range: tuple[float, float] | None) -> Preprocessing:
+        """The same preprocessing with a range of values, unless it has one already (that of the training photos)."""
+        return replace(self, value_range=self.value_range or value_range)
+
     def with_size(self, pixels: int) -> Preprocessing:
         """The same preprocessing for another `image_size`; the cropped part of the image stays the same.
 

@@ -57,13 +57,17 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A classification task: class names (label k is `classes[k]`) and its splits."""
+    """A classification task: class names (label k is `classes[k]`) and its splits.
+
+    `value_range` is black and white in gray photos of more than 8 bits (see `helpers.data.photos.values`).
+    """
 
     name: str
     classes: tuple[str, ...]
     train: Split
     val: Split
     test: Split | None = None
+    value_range: tuple[float, float] | None = None
 
     def few(self, n: int, seed: int = 0) -> Task:
         """The same task with `n` training images a class, drawn at random; `val` and `test` stay whole.

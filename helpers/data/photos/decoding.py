@@ -151,6 +151,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = IN_SOURCE.sub("", " ".join(str(error).split()))
+    if "premature end" in text.lower():
+        return f"the file is cut off or damaged within: {text}"
     if "truncated" in text or "incomplete" in text:
         return "the file is cut off"
     return text or type(error).__name__
@@ -158,7 +160,7 @@ def reason(error: Exception) -> str:
 
 def shown(image: Image.Image, value_range: Range | None = None) -> Image.Image:
     """An image as a person sees it: upright, in sRGB, eight bits, transparent parts on white."""
-    image = _upright(image)
+    image = upright(image)
     if is_deep(image):
         return eight_bits(image, value_range).convert("RGB")
     image = to_srgb(image)
@@ -167,7 +169,8 @@ def shown(image: Image.Image, value_range: Range | None = None) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """Turn and mirror an image as its EXIF orientation says."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF data say nothing about the image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def ants_bees(root: str | Path | None = None) -> Task:
         folder = extract(archive, root / "hymenoptera_data", "hymenoptera_data")
         archive.unlink()
     task = load_folder(folder)
-    return Task("ants-bees", task.classes, task.train, task.val, task.test)
+    return replace(task, name="ants-bees")
 
 
 def flowers102(root: str | Path | None = None) -> Task:

@@ -88,7 +88,7 @@ def choose_range(found: Sequence[Values], where: object) -> Range | None:
     usual = (65535,) if whole else (1, 255, 65535)
     if black != 0 or white not in usual:
         note(
-            f"{where}: {len(found)} images of more than 8 bits hold values from {least:g} to {greatest:g}; {black:g} "
-            f"is taken as black and {white:g} as white in all of them, and for photos that the trained model sees later."
+            f"{where}: {len(found)} images of over 8 bits hold values from {least:g} to {greatest:g}; {black:g} "
+            f"is taken as black and {white:g} as white in all of them, and in photos that the trained model sees later."
         )
     return black, white

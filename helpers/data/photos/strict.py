@@ -1,0 +1,88 @@
+"""Strict decoding: damage within a photo that decoders otherwise pass over in silence, patching it with gray."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from helpers.data.photos.copies import fingerprint
+from helpers.data.photos.decoding import EmptyFile, open_photo, shown, upright
+from helpers.data.photos.values import Values, is_deep, values_of
+
+MOST_OBLONG = 50
+"""Longer side over shorter side from which an image is a strip (a ruler, a tracking pixel) and no photo."""
+
+SMALL = 64
+"""Pixels on the shorter side of the decoded photo, at least."""
+
+STRAY_BYTES = re.compile(r"\b1?\d extraneous bytes before marker 0xd9")
+"""What libjpeg reports of cameras that fill up the end of a file; nothing of the photo is lost."""
+
+COMPRESSED = {"WEBP": b"VP8 ", "AVIF": b"mdat", "JPEG2000": b"jp2c"}
+"""Where the pixels begin in formats whose decoders report no damage; compressed data hold no long run of zeros."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a readable photo holds.
+
+    Attributes:
+        fingerprint: see `helpers.data.photos.copies.fingerprint`.
+        pages: images in the file, counted for TIFF alone.
+        values: the least and greatest value of a gray image of more than 8 bits.
+    """
+
+    fingerprint: str
+    pages: int = 1
+    values: Values | None = None
+
+
+def decode_strictly(data: bytes) -> Contents:
+    """Decode all of a photo, and raise where its decoder reports damage or must have patched it over.
+
+    Raises:
+        Exception: whatever the decoders raise; see `helpers.data.photos.decoding.reason`.
+    """
+    if not data:
+        raise EmptyFile
+    with open_photo(data) as image:
+        if max(image.size) > MOST_OBLONG * min(image.size):
+            raise ValueError(f"it is a strip of {image.width} x {image.height} pixels")
+        if image.format in ("JPEG", "MPO"):
+            return Contents(fingerprint(_strict_jpeg(image, data)))
+        if image.format == "PNG":
+            with open_photo(data) as other:
+                other.verify()  # compares the checksum of each part
+        image.load()
+        _refuse_zeros(image, data)
+        values = values_of(image) if is_deep(image) else None
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        small = shown(image, values and (values.least, values.greatest))
+        return Contents(fingerprint(small), pages, values)
+
+
+def _strict_jpeg(image: Image.Image, data: bytes) -> Image.Image:
+    """Decode a JPEG at a fraction of its size, which reads every byte of it."""
+    space = {"L": "GRAY", "CMYK": "CMYK"}.get(image.mode, "RGB")
+    sides = {"min_height": SMALL, "min_width": SMALL} if min(image.size) > SMALL else {}
+    try:
+        pixels = simplejpeg.decode_jpeg(data, space, strict=True, **sides)
+    except ValueError as error:
+        if not STRAY_BYTES.search(str(error)):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, space, strict=False, **sides)
+    small = Image.fromarray(np.squeeze(pixels), image.mode)
+    small.info["exif"] = image.info.get("exif", b"")
+    return upright(small).convert("RGB")
+
+
+def _refuse_zeros(image: Image.Image, data: bytes) -> None:
+    """Find a part that was overwritten by zeros; a blank area takes fewer than a byte for 4096 pixels."""
+    start = data.find(COMPRESSED.get(image.format, b"\0none"))
+    longest = max(map(len, re.findall(rb"\0{64,}", data[start:])), default=0) if start >= 0 else 0
+    if longest > 64 + image.width * image.height / 2048:
+        raise ValueError(f"{longest} bytes within it were overwritten by zeros")
