@@ -29,4 +29,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for part in PARTS:
         part.setup(app)
     app.add_css_file("course.css")
+    app.add_js_file("course.js")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
