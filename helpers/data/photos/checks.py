@@ -35,7 +35,7 @@ PHOTO_ENDINGS = {
 STAND_IN = re.compile(r"(image|img|photo|picture).?(not.?(found|available)|unavailable|missing)|placeholder", re.I)
 """Names that websites give to the image they show in place of a missing photo."""
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
