@@ -120,6 +120,20 @@ def test_every_strategy_learns(name: str) -> None:
     assert run.val_accuracy == evaluate(model, make_loaders(task, PREPROCESSING).val).accuracy
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_named_strategy_does_not_starve_a_tiny_set(name: str) -> None:
+    """An epoch may be a single step; then there are more epochs, unless they are given."""
+    short, usual = make_strategy(name, steps_per_epoch=1), make_strategy(name)
+    assert 60 <= sum(phase.epochs for phase in short) < 70
+    assert make_strategy(name, steps_per_epoch=40) == usual
+    assert make_strategy(name, epochs=5, steps_per_epoch=1) == make_strategy(name, epochs=5)
+
+
+def test_fit_by_name_takes_enough_steps() -> None:
+    run = fit(small_network(), small_task(), "fine-tuning", Settings(batch_size=1000), verbose=False)
+    assert len(run.history.column("epoch")) == 60
+
+
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle"])
 @pytest.mark.parametrize("warmup", [0.0, 0.5])
 def test_schedules_keep_the_ratio_of_the_groups_rates(schedule: str, warmup: float) -> None:

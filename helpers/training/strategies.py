@@ -6,12 +6,14 @@ Write a new list and you have invented a new strategy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from helpers.errors import HelpersError
 
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+MIN_STEPS = 60  # of a named strategy: with two images per class an epoch may be a single step
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Phase:
             `"one-cycle"` (up, then down to zero; Smith and Topin, *Super-Convergence*, 2018).
         warmup: the fraction of the phase, from 0 to below 1, in which the rate first rises linearly to its value
             (for the one-cycle schedule: the fraction that rises; its own 0.3 where 0 is given).
-        update_batchnorm: whether BatchNorm layers of the trainable stages follow the statistics of the new
-            images. False keeps the pretrained statistics, which small batches cannot estimate better.
+        update_batchnorm: whether BatchNorm of the trainable stages follows the new images; False keeps the pretrained
+            statistics, which small batches cannot estimate better.
     """
 
     trainable: str | int | tuple[str, ...]
@@ -67,9 +69,7 @@ class Phase:
             return (names[-1],)
         if isinstance(self.trainable, int):
             if not 1 <= self.trainable <= len(names):
-                raise HelpersError(
-                    f"trainable={self.trainable}: this model has {len(names)} stages: {', '.join(names)}"
-                )
+                raise HelpersError(f"trainable={self.trainable}: the model has {len(names)} stages, {', '.join(names)}")
             return tuple(names[-self.trainable :])
         wanted = (self.trainable,) if isinstance(self.trainable, str) else self.trainable
         if not wanted or not set(wanted) <= set(names):
@@ -98,8 +98,8 @@ def discriminative(epochs: int = 15, lr: float = 1e-3, layer_decay: float = 0.6)
 def gradual_unfreezing(epochs: int = 15, lr: float = 1e-3, layer_decay: float = 0.6) -> list[Phase]:
     """The head first, then the last two stages, the last three, and at last everything.
 
-    The method is Howard and Ruder's (ACL 2018). The first three phases take a sixth of the epochs each (at
-    least one); with fewer than four epochs there are fewer phases.
+    Howard and Ruder's method (ACL 2018). The first three phases take a sixth of the epochs each, at least one; with
+    fewer than four epochs there are fewer phases.
     """
     short = max(1, epochs // 6)
     opening = [Phase(trainable, lr, short, layer_decay=layer_decay) for trainable in ("head", 2, 3)[: epochs - 1]]
@@ -109,8 +109,8 @@ def gradual_unfreezing(epochs: int = 15, lr: float = 1e-3, layer_decay: float = 
 def lp_ft(epochs: int = 15, lr: float = 3e-4) -> list[Phase]:
     """Linear probe, then fine-tune.
 
-    The head is trained first, so that the gradients that reach the pretrained stages make sense (Kumar et
-    al., *Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022).
+    The head is trained first, so that the gradients that reach the pretrained stages make sense (Kumar et al.,
+    *Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022).
     """
     return [Phase("head", 10 * lr, epochs), Phase("all", lr, epochs)]
 
@@ -120,18 +120,16 @@ def from_scratch(epochs: int = 30, lr: float = 2e-3) -> list[Phase]:
     return [Phase("all", lr, epochs, update_batchnorm=True)]
 
 
-STRATEGIES: dict[str, Callable[..., list[Phase]]] = {
-    "feature-extraction": feature_extraction,
-    "fine-tuning": fine_tuning,
-    "discriminative": discriminative,
-    "gradual-unfreezing": gradual_unfreezing,
-    "lp-ft": lp_ft,
-    "from-scratch": from_scratch,
-}
+_MAKERS = (feature_extraction, fine_tuning, discriminative, gradual_unfreezing, lp_ft, from_scratch)
+STRATEGIES: dict[str, Callable[..., list[Phase]]] = {make.__name__.replace("_", "-"): make for make in _MAKERS}
 
 
-def make_strategy(name: str, *, epochs: int | None = None, lr: float | None = None) -> list[Phase]:
+def make_strategy(
+    name: str, *, epochs: int | None = None, lr: float | None = None, steps_per_epoch: int | None = None
+) -> list[Phase]:
     """The named strategy, with its own epochs and rate unless told otherwise.
+
+    Where its own epochs make fewer than `MIN_STEPS` optimizer steps, they are increased (given `steps_per_epoch`).
 
     Raises:
         HelpersError: for a name that is not in `STRATEGIES`.
@@ -139,4 +137,8 @@ def make_strategy(name: str, *, epochs: int | None = None, lr: float | None = No
     if name not in STRATEGIES:
         raise HelpersError(f"strategy {name!r} is not known; choose one of {', '.join(STRATEGIES)}")
     given = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
-    return STRATEGIES[name](**given)
+    phases = STRATEGIES[name](**given)
+    if epochs is None and steps_per_epoch:
+        longer = max(1.0, MIN_STEPS / steps_per_epoch / sum(phase.epochs for phase in phases))
+        phases = [replace(phase, epochs=math.ceil(longer * phase.epochs)) for phase in phases]
+    return phases
