@@ -109,6 +109,7 @@ def curves(
     series: Mapping[str, Sequence[Sequence[float]]],
     xlabel: str,
     chance: float | None = None,
+    label: str = "test accuracy in %",
     *,
     alt: str,
     caption: str = "",
@@ -130,7 +131,7 @@ def curves(
             axis.fill_between(places, mean - half, mean + half, color=color, alpha=0.2, linewidth=0)
             at = places[-1], mean[-1]
             axis.annotate(name, at, xytext=(8, 0), textcoords="offset points", va="center", color=color)
-        axis.set(xlabel=xlabel, ylabel="test accuracy in %", xscale="linear" if names else "log")
+        axis.set(xlabel=xlabel, ylabel=label, xscale="linear" if names else "log")
         axis.set_xticks(places, x)
         axis.minorticks_off()
         axis.margins(x=0.02)
