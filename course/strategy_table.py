@@ -176,13 +176,31 @@ class Table:
 
 def accuracy_table(grid: Grid, target: str) -> Table:
     """Test accuracy in % ± half of its 95 % interval: a row for each strategy, a column for each number of images."""
+    return _by_size(grid, target, "test")
+
+
+def forgetting_table(grid: Grid, target: str) -> Table:
+    """Accuracy on the source task with the old head put back, as in `accuracy_table`; no rows where not measured."""
+    return _by_size(grid, target, "source")
+
+
+def _by_size(grid: Grid, target: str, field: str) -> Table:
     sizes = sorted({cell.per_class for cell in grid.cells if cell.target == target})
-    rows = [(name, *(_percent(grid.of(target, size).get(name)) for size in sizes)) for name in grid.strategies]
+    places = [grid.of(target, size) for size in sizes]
+    shown = [name for name in grid.strategies if field == "test" or any(_values(at, name, field) for at in places)]
+    rows = [(name, *(_percent(_values(at, name, field)) for at in places)) for name in shown]
     return Table(("images per class", *map(str, sizes)), tuple(rows))
 
 
-def _percent(cell: Cell | None) -> str:
-    return "–" if cell is None else f"{100 * cell.accuracy.mean:.1f} ± {100 * cell.accuracy.half_width:.1f}"
+def _values(place: Mapping[str, Cell], name: str, field: str) -> tuple[float, ...] | None:
+    return getattr(place[name], field) if name in place else None
+
+
+def _percent(values: tuple[float, ...] | None) -> str:
+    if values is None:
+        return "–"
+    found = interval(values)
+    return f"{100 * found.mean:.1f} ± {100 * found.half_width:.1f}"
 
 
 def advice_table(grid: Grid) -> Table:
@@ -191,7 +209,7 @@ def advice_table(grid: Grid) -> Table:
     for target, size in grid.places():
         found = advise(grid.of(target, size))
         others = ", ".join(cell.strategy for cell in found.equal if cell is not found.best) or "none"
-        best = f"{found.best.strategy}, {_percent(found.best)}"
+        best = f"{found.best.strategy}, {_percent(found.best.test)}"
         cost = f"{mean(found.cheapest.seconds):.0f} s against {mean(found.best.seconds):.0f} s"
         rows.append((target, str(size), best, others, found.cheapest.strategy, cost))
     header = (

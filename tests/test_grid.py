@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from course.strategy_table import Cell, Grid, accuracy_table, advice_table, advise, load_grid, missing_table
+from course.strategy_table import (
+    Cell,
+    Grid,
+    accuracy_table,
+    advice_table,
+    advise,
+    forgetting_table,
+    load_grid,
+    missing_table,
+)
 from course.strategy_textbook import EQUAL, FAILS, HOLDS, UNKNOWN, textbook, textbook_table
 from data.workshop import grid as workshop
 from data.workshop.grid_runs import SEEDS, STRATEGIES, TARGETS, TUNING, draw, run
@@ -82,6 +91,7 @@ def test_tables_say_what_is_measured_and_what_is_not() -> None:
     assert table.header == ("images per class", "10", "50")
     assert ("LP-FT", "90.0 ± 2.0", "95.0 ± 2.0") in table.rows
     assert ("surgical", "50.0 ± 2.0", "–") in table.rows
+    assert not forgetting_table(grid, "flowers").rows
     assert missing_table(grid).rows == (("slides", "5"),)
     assert "<td>90.0 ± 2.0</td>" in table._repr_html_()
     assert textbook_table(grid).markdown()[1] == "| --- | --- | --- |"
