@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 from helpers import load_task, make_loaders
 from helpers.data.preprocessing import Preprocessing
-from helpers.errors import HelpersError
+from helpers.errors import HelpersError, HelpersNote
 
 pytestmark = pytest.mark.fault
 
@@ -398,3 +398,49 @@ def test_a_class_without_a_name_is_refused(folder, tmp_path):
     (tmp_path / "names.txt").write_text("ants Ameise\n")
     with pytest.raises(HelpersError, match="no name for ants, bees"):
         load_task(two(folder), class_names=tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize(("resize", "red"), [("crop", [10, 10, 10]), ("squash", [255, 10, 255]), ("pad", [51, 10, 51])])
+def test_oblong_photos_are_cropped_squashed_or_padded(folder, resize, red):
+    """A panorama whose ends are red, at the top left, the middle and the bottom right of what the network sees."""
+    two(folder)
+    strip = np.full((30, 90, 3), 10, np.uint8)
+    strip[:, :30] = strip[:, 60:] = (255, 0, 0)
+    Image.fromarray(strip).save(folder / "train/ants/0.png")
+    preprocessing = Preprocessing((0.2, 0.2, 0.2), (1, 1, 1), 30, 30).with_resize(resize)
+    images, _ = next(iter(make_loaders(load_task(folder), preprocessing).plain))
+    seen = (images[0, 0] + 0.2) * 255
+    assert [round(seen[place].item()) for place in ((1, 1), (15, 15), (28, 28))] == red
+
+
+def test_a_crop_that_hides_much_is_noted(folder):
+    two(folder)
+    for i, file in enumerate(folder.rglob("*.png")):
+        photo(i, 160, 80).save(file)
+    with pytest.warns(HelpersNote, match=r"hides 50% or more of most photos.*squash or pad"):
+        make_loaders(load_task(folder), PLAIN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_loaders(load_task(folder), PLAIN.with_resize("pad"))
+
+
+def test_a_word_that_is_no_resize(folder, refused):
+    assert "choose 'crop', 'squash' or 'pad'" in refused("fit", two(folder), "--resize", "stretch")
+
+
+def test_the_options_of_fit_reach_the_photos(folder, command, tmp_path):
+    for i in range(1, 13):
+        add(folder, f"{1 + i % 2}", 1, start=i)
+    (tmp_path / "names.txt").write_text("1 ants\n2 bees\n")
+    rows = [(f"{i}.png", 1 + i % 2, i % 4) for i in range(1, 13)]
+    labels = table(folder, ("image", "label", "film"), rows)
+    options = ("--labels", labels, "--group", "film", "--class-names", tmp_path / "names.txt", "--resize", "pad")
+    small = ("--backbone", "embedded", "--image-size", 32, "--strategy", "feature-extraction", "--epochs", 1)
+    outcome = command("fit", folder, *small, *options, "--out", tmp_path / "run")
+    assert outcome.status == 0, outcome.err
+    assert "note: labels.csv: photos from the column 'image', classes from 'label'" in outcome.err
+    from helpers import load_model
+
+    saved = load_model(tmp_path / "run")
+    assert saved.classes == ("ants", "bees")
+    assert saved.preprocessing.resize == "pad"

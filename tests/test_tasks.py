@@ -173,6 +173,20 @@ def insects(folder):
     return folder
 
 
+@pytest.fixture
+def _few_insects(monkeypatch):
+    """The published set is as small as what `insects` makes."""
+    monkeypatch.setattr(published, "ANTS_BEES_PHOTOS", (6, 6))
+
+
+@pytest.mark.fault
+def test_ants_and_bees_of_which_some_are_missing_are_refused(tmp_path):
+    insects(tmp_path / "ants-bees")
+    with pytest.raises(HelpersError, match="holds 6 and 6 readable photos in train and val, not 244 and 153"):
+        load_task("ants-bees", root=tmp_path)
+
+
+@pytest.mark.usefixtures("_few_insects")
 @pytest.mark.parametrize("place", ["sets/ants-bees", "sets/ants-bees/hymenoptera_data", "cache/data/ants-bees"])
 def test_published_photos_are_found_where_the_environment_says_and_in_the_cache(tmp_path, monkeypatch, place):
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "sets"))
@@ -182,6 +196,7 @@ def test_published_photos_are_found_where_the_environment_says_and_in_the_cache(
     assert len(load_task("ants-bees").val) == 6
 
 
+@pytest.mark.usefixtures("_few_insects")
 @pytest.mark.parametrize("place", ["hymenoptera_data", "ants-bees", "."])
 def test_ants_and_bees_that_are_there(tmp_path, place):
     insects(tmp_path / "root" / place)
@@ -189,6 +204,7 @@ def test_ants_and_bees_that_are_there(tmp_path, place):
     assert (task.name, task.classes, len(task.train)) == ("ants-bees", ("ants", "bees"), 6)
 
 
+@pytest.mark.usefixtures("_few_insects")
 def test_ants_and_bees_are_fetched_once(tmp_path, monkeypatch):
     insects(tmp_path / "published/hymenoptera_data")
     archive = tmp_path / "published/hymenoptera_data.zip"

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from functools import partial
 from importlib import metadata
 
 import pytest
@@ -11,6 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from torchvision import models
+from torchvision.models import Weights, WeightsEnum
+from torchvision.transforms._presets import ImageClassification
 
 from helpers import HelpersError, HelpersWarning
 from helpers.data.preprocessing import Preprocessing
@@ -18,7 +21,7 @@ from helpers.models.backbones import load_backbone
 from helpers.models.prediction import predict
 from helpers.models.saved_models import save_model
 from helpers.models.stages import stages
-from helpers.models.weights_files.official import timm_state_dict, torchvision_state_dict
+from helpers.models.weights_files.official import known_weights, timm_state_dict, torchvision_state_dict
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +175,29 @@ def test_a_package_of_weights_that_is_missing_or_changed_is_asked_for(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(HelpersError, match=r"weights.pth is not the published weights file of efficientnet_lite2"):
         load_backbone(name)
+
+
+class Published(WeightsEnum):
+    """Two sets of weights of one network, the second newer and for larger images."""
+
+    V1 = Weights("https://localhost/net-00000000.pth", partial(ImageClassification, crop_size=224), {})
+    V2 = Weights(
+        f"https://localhost/net-{hashlib.sha256(b'new').hexdigest()[:8]}.pth",
+        partial(ImageClassification, crop_size=288, resize_size=320),
+        {},
+    )
+
+
+def test_official_weights_in_a_file_are_known_by_their_hash(tmp_path):
+    """Whatever the file is called: newer weights have another preprocessing than the first ones."""
+    (tmp_path / "mine.pth").write_bytes(b"new")
+    known = known_weights(Published, tmp_path / "mine.pth")
+    assert Preprocessing.of(known).resize_size == 320
+    (tmp_path / "mine.pth").write_bytes(b"trained by me")
+    assert known_weights(Published, tmp_path / "mine.pth") is None
+
+
+@pytest.mark.parametrize(("crop_mode", "resize"), [("center", "crop"), ("squash", "squash"), ("border", "pad")])
+def test_how_timms_weights_treat_oblong_images(crop_mode, resize):
+    model = timm.create_model("resnet10t", pretrained_cfg_overlay={"crop_mode": crop_mode})
+    assert Preprocessing.of_timm(model).resize == resize

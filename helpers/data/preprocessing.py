@@ -90,6 +90,16 @@ class Preprocessing:
         """A dictionary that JSON can hold."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
+    def with_resize(self, resize: str) -> Preprocessing:
+        """The same preprocessing with "crop", or with "squash" or "pad", by which the network sees the whole image.
+
+        Raises:
+            HelpersError: for another word.
+        """
+        if resize not in ("crop", "squash", "pad"):
+            raise HelpersError(f"resize is {resize!r}; choose 'crop', 'squash' or 'pad'.")
+        return replace(self, resize=resize, resize_size=self.resize_size if resize == "crop" else self.image_size)
+
     def for_values(self, value_range: tuple[float, float] | None) -> Preprocessing:
         """The same preprocessing with a range of values, unless it has one already (that of the training photos)."""
         return replace(self, value_range=self.value_range or value_range)

@@ -20,6 +20,9 @@ ANTS_BEES_URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
 ANTS_BEES_SHA256 = "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209"
 """As PyTorch's tutorials check it."""
 
+ANTS_BEES_PHOTOS = (244, 153)
+"""How many readable photos there are to train with and to validate with."""
+
 
 def published(name: str) -> Path | None:
     """Find a published data set on this machine: in the folder `$TRANSFER_DATA`, else in the cache folder.
@@ -42,7 +45,7 @@ def ants_bees(root: str | Path | None = None) -> Task:
             `published("ants-bees")`, else the cache folder.
 
     Raises:
-        HelpersError: if the photos are neither there nor can be downloaded.
+        HelpersError: if the photos are neither there nor can be downloaded, or some are missing.
     """
     root = expanded(root) if root is not None else published("ants-bees") or cache_dir() / "data"
     for folder in (root / "hymenoptera_data", root / "ants-bees", root):
@@ -53,6 +56,12 @@ def ants_bees(root: str | Path | None = None) -> Task:
         folder = extract(archive, root / "hymenoptera_data", "hymenoptera_data")
         archive.unlink()
     task = load_folder(folder)
+    held = len(task.train), len(task.val)
+    if held != ANTS_BEES_PHOTOS:
+        raise HelpersError(
+            f"{folder} holds {held[0]} and {held[1]} readable photos in train and val, not {ANTS_BEES_PHOTOS[0]} and "
+            f"{ANTS_BEES_PHOTOS[1]} as published; remove it and run this again, or give it by its path, as a folder."
+        )
     return replace(task, name="ants-bees")
 
 
@@ -94,7 +103,7 @@ def flowers102(root: str | Path | None = None) -> Task:
     broken = [f"{file} ({found.problem})" for file, found in checked if found.problem]
     if broken:
         raise HelpersError(
-            f"{len(broken)} photos of Flowers-102 are unreadable: {', '.join(broken[:10])}; remove {folder / 'jpg'}, "
-            "and run this again."
+            f"{len(broken)} photos of Flowers-102 are missing or damaged: {', '.join(broken[:10])}; remove "
+            f"{folder / 'jpg'}, and run this again."
         )
     return Task("flowers102", tuple(Flowers102.classes), splits["train"], splits["val"], splits["test"])

@@ -8,17 +8,21 @@ import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from helpers.data.photos.cache import stored_images
-from helpers.data.photos.decoding import decode_for, quiet_decoders
+from helpers.data.photos.decoding import decode_for, open_photo, quiet_decoders
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Split, Task
 from helpers.data.transforms import resize_as
-from helpers.errors import HelpersError, warn
+from helpers.errors import HelpersError, note, warn
 from helpers.files import cache_dir
 
 BUDGET = 4 * 2**30
@@ -113,6 +117,8 @@ def open_task(task: Task, preprocessing: Preprocessing, mode: str) -> dict[str, 
         HelpersError: if photos cannot be decoded, or in mode "memory" their cache cannot be written.
     """
     splits = {part: split for part in ("train", "val", "test") if (split := getattr(task, part)) is not None}
+    if task.train.files is not None and preprocessing.resize == "crop":
+        _say_what_the_crop_hides(task.train.files, preprocessing)
     keep = mode == "memory" or (mode == "auto" and _fits(splits, preprocessing))
     try:
         opened = {part: _open(split, preprocessing, keep) for part, split in splits.items()}
@@ -135,6 +141,20 @@ def _fits(splits: dict[str, Split], preprocessing: Preprocessing) -> bool:
     photo = 3 * 1.4 * preprocessing.resize_size**2  # the longer side is usually 1.4 times the shorter one
     place = next(place for place in (cache_dir(), *cache_dir().absolute().parents) if place.exists())
     return photo * sum(map(len, splits.values())) <= min(BUDGET, shutil.disk_usage(place).free / 2)
+
+
+def _say_what_the_crop_hides(files: Sequence[Path], preprocessing: Preprocessing) -> None:
+    """Note where over a third of most photos lies beside the central square, judged by every so many of them."""
+    shapes = []
+    for file in files[:: 1 + len(files) // 100]:
+        with suppress(Exception), quiet_decoders(), open_photo(file) as image:
+            shapes.append(min(image.size) / max(image.size))
+    if shapes and median(shapes) < 2 / 3:
+        seen = median(shapes) * (preprocessing.image_size / preprocessing.resize_size) ** 2
+        note(
+            f"the network sees the central square of a photo, which hides {1 - seen:.0%} or more of most photos here. "
+            "To show them whole, squash or pad them (--resize, Preprocessing.with_resize)."
+        )
 
 
 def _warn_of_equal_pixels(splits: list[CachedPhotos]) -> None:

@@ -42,6 +42,13 @@ def torchvision_state_dict(weights: WeightsEnum, root: str | Path | None = None)
     return read_state_dict(_verified_file(weights.url, root))
 
 
+def known_weights(published: type[WeightsEnum], path: Path) -> WeightsEnum | None:
+    """Which of torchvision's weights a file holds, by the first digits of its SHA-256; None if it is none of them."""
+    digest = sha256(path)
+    promised = {weights: _HASH_IN_NAME.search(weights.url) for weights in published}
+    return next((weights for weights, found in promised.items() if found and digest.startswith(found[1])), None)
+
+
 def timm_state_dict(tag: str) -> dict[str, Tensor]:
     """Fetch and read timm's weights `tag`, from the Hugging Face hub's cache or the hub.
 
