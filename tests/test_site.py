@@ -216,6 +216,16 @@ def test_a_solution_unfolds(visit, site, address) -> None:
         assert not page.errors
 
 
+def test_hints_unfold_one_by_one(visit, address) -> None:
+    page = visit(f"{address}/notebooks/02_feature_extraction.html")
+    hints = page.locator(".hints").first.locator("details")
+    assert hints.count() == 2
+    hints.first.locator("summary").click()
+    assert hints.first.locator("p").is_visible()
+    assert not hints.last.locator("p").is_visible()
+    assert "not attempted yet" not in page.locator("#exercises").inner_text().split("Exercise 1.")[1]
+
+
 def test_a_quiz_answers(visit, site, address) -> None:
     for lesson in lessons_with(site, "show_questions"):
         page = visit(f"{address}/notebooks/{lesson}.html")

@@ -12,6 +12,7 @@ from course_site import (
     clean,
     doctor,
     formulas,
+    hints,
     launch,
     outcome,
     reference,
@@ -21,7 +22,21 @@ from course_site import (
     watching,
 )
 
-PARTS = (alt_texts, claims, clean, doctor, formulas, launch, outcome, reference, solutions, strategies, terms, watching)
+PARTS = (
+    alt_texts,
+    claims,
+    clean,
+    doctor,
+    formulas,
+    hints,
+    launch,
+    outcome,
+    reference,
+    solutions,
+    strategies,
+    terms,
+    watching,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
