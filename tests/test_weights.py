@@ -1,15 +1,18 @@
 """Weights in files: of every form that people have, and of none that is right."""
 
+import argparse
 import copy
 import json
+import os
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from helpers import HelpersError
+from helpers import HelpersError, HelpersWarning
 from helpers.data.preprocessing import Preprocessing
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
@@ -30,17 +33,30 @@ def small():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
 
 
-@pytest.mark.parametrize("wrap", ["new", "old", "state_dict", "model", "ddp", "compiled", "both"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        *("new", "old", "state_dict", "model", "ddp", "compiled", "both", "net", "ema", "numpy", "arguments", "whole"),
+        "inner whole",
+    ],
+)
 def test_a_state_dict_is_found_however_it_was_saved(tmp_path, wrap):
     path, state = tmp_path / "weights.pth", small().state_dict()
+    averaged = {f"module.{key}": value for key, value in state.items()}
     saved = {
+        "net": {f"net.{key}": value for key, value in state.items()},
+        "ema": {"model": {key: value + 1 for key, value in state.items()}, "model_ema": averaged, "epoch": 3},
+        "numpy": {"state_dict": state, "best": np.float64(0.9), "history": np.arange(3), "where": tmp_path},
+        "arguments": {"model": state, "args": argparse.Namespace(lr=0.1)},
+        "whole": small(),
+        "inner whole": {"model": small()},
         "state_dict": {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
         "model": {"model": state, "args": "none"},
         "ddp": {f"module.{key}": value for key, value in state.items()},
         "compiled": {f"_orig_mod.{key}": value for key, value in state.items()},
         "both": {"state_dict": {f"_orig_mod.module.{key}": value for key, value in state.items()}},
     }.get(wrap, state)
-    torch.save(saved, path, _use_new_zipfile_serialization=wrap != "old")
+    torch.save(saved, path, _use_new_zipfile_serialization="old" not in wrap)
     assert same(read_state_dict(path), state)
 
 
@@ -61,8 +77,38 @@ def test_a_file_s_own_preprocessing_is_taken(tmp_path, squeezenet):
     assert same(loaded.state_dict(), squeezenet.state_dict())
 
 
-def whole_model(path):
-    torch.save(small(), path)
+def code(path):
+    torch.save({"state_dict": Trap(path.with_name("ran"))}, path)
+
+
+def changed(path):
+    torch.save(small().state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(small()[0].bias.detach().numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def huge(path):
+    state = small().state_dict()
+    state["0.weight"][0, 0, 0, 0] *= 2.0**100
+    torch.save(state, path)
+
+
+class Trap:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+class Shell:
+    """Unpickling it runs a command."""
+
+    def __reduce__(self):
+        return (os.system, ("touch ran",))
 
 
 def truncated(path):
@@ -99,8 +145,12 @@ def with_nan(path):
         (truncated, "truncated or no weights file"),
         (truncated_old_format, "truncated or no weights file"),
         (truncated_safetensors, "truncated or no weights file"),
-        (whole_model, r"run code when loaded \(torch.nn.modules.container.Sequential\).*state_dict"),
-        (lambda path: torch.jit.script(small()).save(path), "truncated or no weights file .*TorchScript"),
+        (code, r"run code when loaded \(.*open\).*state_dict"),
+        (lambda path: torch.save(Shell(), path), r"run code when loaded \(\w+.system\)"),
+        (changed, "does not match its checksum"),
+        (huge, "values of .*e.* in 0.weight, which no working network has"),
+        (lambda path: torch.jit.script(small()).save(path), "is a TorchScript program, not weights"),
+        (lambda path: path.write_bytes(b"\x08\x0a\x12\x07pytorch\x1a\x052.1.0:\xff"), "is an ONNX graph, not weights"),
         (lambda path: torch.save(torch.zeros(3), path), "holds a Tensor, not the weights"),
         (lambda path: torch.save({}, path), "an empty dictionary"),
         (lambda path: torch.save({"epoch": 1, "loss": 0.5}, path), "a dictionary of epoch, loss"),
@@ -115,16 +165,6 @@ def test_what_is_no_weights_file_is_refused_by_path(tmp_path, make, problem):
     with pytest.raises(HelpersError, match=problem) as caught:
         read_state_dict(path)
     assert str(path) in str(caught.value)
-
-
-class Trap:
-    """Unpickling it creates a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
 
 
 @pytest.mark.fault
@@ -196,11 +236,45 @@ def test_a_preprocessing_that_is_none_is_an_error_that_names_the_file(tmp_path, 
         read_preprocessing(tmp_path / "weights.safetensors")
 
 
-def test_a_head_for_other_classes_is_recognized(tmp_path, squeezenet):
-    path = tmp_path / "mine.pth"
-    torch.save(replace_head(copy.deepcopy(squeezenet), 2).state_dict(), path)
+def test_a_head_for_other_classes_is_taken_over(tmp_path, squeezenet):
+    mine = replace_head(copy.deepcopy(squeezenet), 2)
+    torch.save(mine.state_dict(), tmp_path / "mine.pth")
+    assert same(load_backbone("squeezenet1_1", weights=tmp_path / "mine.pth").state_dict(), mine.state_dict())
     with pytest.raises(HelpersError, match=r"2 have another shape.*\(2, 512, 1, 1\).*another number of classes"):
-        load_backbone("squeezenet1_1", weights=path)
+        load_into(copy.deepcopy(squeezenet), mine.state_dict())
+
+
+def body_of(network):
+    return {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
+
+
+def lightning(network):
+    state = {f"backbone.{key}": value for key, value in body_of(network).items()}
+    return {"state_dict": {**state, "classifier.weight": torch.ones(3, 8), "loss.weight": torch.ones(3)}, "epoch": 2}
+
+
+def fastai(network):
+    """As `learn.save` writes it: the body's children by number, and a head of its own."""
+    learner = nn.Sequential(nn.Sequential(*list(network.children())[:-2]), nn.Linear(8, 3))
+    return {"model": learner.state_dict(), "opt": {"hypers": argparse.Namespace()}}
+
+
+@pytest.mark.parametrize("layout", [body_of, lightning, fastai])
+def test_a_backbone_is_found_in_a_larger_file(tmp_path, layout):
+    network = load_backbone("embedded")
+    torch.save(layout(network), tmp_path / "mine.ckpt")
+    with pytest.warns(HelpersWarning, match=r"mine.ckpt holds no head that fits"):
+        loaded = load_backbone("embedded", weights=tmp_path / "mine.ckpt")
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in body_of(network).items() if value.ndim)
+    assert loaded.fc.weight.abs().max() < 1
+
+
+@pytest.mark.fault
+def test_a_name_that_promises_another_content_is_warned_of(tmp_path, squeezenet):
+    path = tmp_path / "squeezenet-0123abcd.pth"
+    torch.save(squeezenet.state_dict(), path)
+    with pytest.warns(HelpersWarning, match="is not the file that its name promises"):
+        read_state_dict(path)
 
 
 @pytest.mark.fault

@@ -21,6 +21,7 @@ from helpers.commands.evaluate import evaluate
 from helpers.commands.export import export
 from helpers.commands.fit import fit
 from helpers.commands.predict import predict
+from helpers.commands.report import report
 from helpers.errors import HelpersError, HelpersNote, HelpersWarning
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (fit, predict, evaluate, compare, export, doctor, draw):
+for command in (fit, predict, evaluate, report, compare, export, doctor, draw):
     app.command()(command)
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import HelpersError
+from helpers.errors import HelpersError, note
 from helpers.training.strategies import Phase, make_strategy
 
 if TYPE_CHECKING:
     from torch import nn
 
     from helpers.data.loaders import Loaders
+    from helpers.data.preprocessing import Preprocessing
     from helpers.data.tasks import Task
+    from helpers.models.saved_models import SavedModel
     from helpers.training.loop import Settings
+
+OF_SETTINGS = (
+    *("optimizer", "weight_decay", "label_smoothing", "augment", "mix", "patience", "views", "precision", "balance"),
+)
+OF_PHASES = ("schedule", "warmup", "layer_decay")
+OF_FOLDERS = ("labels", "group", "class_names")
+"""Options that are fields of `Settings` and `Phase`, and arguments of `load_task`; what is None keeps its default."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +42,56 @@ class Options:
     image_size: int | None
     few: int | None
     seed: int
+    phases: list | None = None
+    optimizer: str | None = None
+    weight_decay: float | None = None
+    label_smoothing: float | None = None
+    augment: str | None = None
+    mix: str | None = None
+    patience: int | None = None
+    views: int | None = None
+    precision: str | None = None
+    balance: str | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    layer_decay: float | None = None
+    hidden: int | None = None
+    labels: str | None = None
+    group: str | None = None
+    class_names: str | None = None
+    resize: str | None = None
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Options:
         """The options in what `to_dict` gave; anything else in it is left aside."""
-        return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: stored.get(name) for name in cls.__dataclass_fields__})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return asdict(self)
 
+    def given(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Those of the named options that were given."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
     @property
     def from_scratch(self) -> bool:
         """Whether the network starts from random weights."""
         return self.strategy == "from-scratch"
+
+    def strategy_phases(self, steps_per_epoch: int | None = None) -> list[Phase]:
+        """The phases of the strategy, of a name or from a file, with what the options change in each."""
+        if self.phases is None:
+            named = make_strategy(self.strategy, epochs=self.epochs, lr=self.lr, steps_per_epoch=steps_per_epoch)
+        elif self.epochs is not None or self.lr is not None:
+            raise HelpersError(f"{self.strategy} says epochs and lr for each phase; leave --epochs and --lr out")
+        else:
+            stages = [tuple(each["trainable"]) if isinstance(each["trainable"], list) else None for each in self.phases]
+            named = [
+                Phase(**each | ({"trainable": names} if names else {}))
+                for each, names in zip(self.phases, stages, strict=True)
+            ]
+        return [replace(phase, **self.given(OF_PHASES)) for phase in named]
 
 
 @dataclass(frozen=True)
@@ -59,43 +105,98 @@ class Assembly:
     phases: list[Phase]
 
 
-def default_backbone(data: str) -> str:
-    """Photos get a network that learned from photos, drawn images the one that learned from drawn images."""
+def default_backbone(data: str, weights: str | None) -> str:
+    """That of one's own trained model; else photos get a network that learned from photos, drawn images the other."""
     from helpers.data.load import DRAWN
 
+    described = saved_description(weights)
+    if described is not None:
+        return described["backbone"]
     return "embedded" if data in DRAWN else "efficientnet_lite0"
 
 
-def assemble(options: Options) -> Assembly:
+def saved_description(weights: str | None) -> dict[str, Any] | None:
+    """What is noted in a model that `fit --out` saved, if `weights` is a run's folder or such a file; else None."""
+    from helpers.models.saved_models import MODEL
+    from helpers.models.weights_files.checkpoints import FORMAT
+    from helpers.models.weights_files.reading import metadata
+
+    path = Path(weights or "")
+    path = path / MODEL if weights and path.is_dir() else path
+    header = metadata(path) if weights and path.is_file() else {}
+    described = json.loads(header["description"]) if header.get("format") == FORMAT else {}
+    return described if described.get("backbone") else None
+
+
+def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
     """Load and build what the options name.
+
+    Args:
+        options: of a command.
+        trained: the network of a finished run, instead of one to start from.
 
     Raises:
         HelpersError: if one of them makes no sense or names something that is not there.
     """
-    phases = make_strategy(options.strategy, epochs=options.epochs, lr=options.lr)
+    options.strategy_phases()  # a wrong name is told before data are read
     if options.from_scratch and options.weights is not None:
         raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")
     import torch
 
     from helpers.data.load import DRAWN, load_task
     from helpers.data.loaders import make_loaders
-    from helpers.models.backbones import load_backbone
     from helpers.models.heads import replace_head
-    from helpers.training.loop import Settings
 
     torch.manual_seed(options.seed)
-    weights = None if options.from_scratch else options.weights or "DEFAULT"
-    model = load_backbone(options.backbone, weights)
-    preprocessing, side = model.preprocessing, options.image_size
-    if side is not None:  # of the whole image: what was asked for is not cropped further
-        preprocessing = replace(preprocessing, image_size=side, resize_size=side)
-    size = {"size": side} if side is not None and options.data in DRAWN else {}
-    task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **size)
+    model, classes = _start(options) if trained is None else _ready(trained)
+    settings = _settings(options, model.preprocessing)
+    side = options.image_size
+    given = options.given(OF_FOLDERS) | ({"size": side} if side is not None and options.data in DRAWN else {})
+    task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **given)
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)
-    replace_head(model, len(task.classes), seed=options.seed)
-    settings = Settings(batch_size=options.batch_size, preprocessing=preprocessing)
+    if trained is None and (classes != task.classes or options.hidden is not None):
+        replace_head(model, len(task.classes), hidden=options.hidden, seed=options.seed)
+    elif trained is None:
+        note(f"{options.weights} was trained for the same classes, so its head is kept and learns on")
     loaders = make_loaders(
-        task, preprocessing, batch_size=settings.batch_size, augment=settings.augment, seed=options.seed
+        task, settings.preprocessing, batch_size=settings.batch_size, augment=settings.augment, seed=options.seed
     )
-    return Assembly(task, model, settings, loaders, phases)
+    return Assembly(task, model, settings, loaders, options.strategy_phases(len(loaders.train)))
+
+
+def _start(options: Options) -> tuple[nn.Module, tuple[str, ...] | None]:
+    """The network that training starts from, and the classes of its head where it is one's own trained model."""
+    from helpers.models.backbones import load_backbone
+    from helpers.models.saved_models import load_model
+    from helpers.models.weights_files.reading import digest
+
+    described = saved_description(options.weights)
+    if described is None:
+        weights = None if options.from_scratch else options.weights or "DEFAULT"
+        return load_backbone(options.backbone, weights), None
+    if described["backbone"] != options.backbone:
+        held = described["backbone"]
+        raise HelpersError(f"{options.weights} holds a {held}, not a {options.backbone}; leave --backbone out")
+    model, classes = _ready(load_model(options.weights))
+    model.weights_digest = digest(model)
+    return model, classes
+
+
+def _ready(saved: SavedModel) -> tuple[nn.Module, tuple[str, ...]]:
+    saved.model.preprocessing = saved.preprocessing
+    return saved.model.train(), saved.classes
+
+
+def _settings(options: Options, preprocessing: Preprocessing) -> Settings:
+    from helpers.training.loop import Settings
+
+    if options.image_size is not None:  # of the whole image: what was asked for is not cropped further
+        preprocessing = replace(preprocessing, image_size=options.image_size, resize_size=options.image_size)
+    if options.resize is not None:
+        preprocessing = preprocessing.with_resize(options.resize)
+    given = options.given(OF_SETTINGS)
+    for name in ("augment", "mix", "balance"):
+        if given.get(name) == "none":
+            given[name] = None
+    return Settings(batch_size=options.batch_size, preprocessing=preprocessing, **given)

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from helpers.commands.assembly import Options, assemble
-from helpers.commands.summary import read_summary
+from helpers.commands.rebuild import rebuild
 
 
 def doctor(
@@ -21,18 +20,14 @@ def doctor(
     The run's data, model, optimizer and schedule are built again as they were in its last phase, with the weights that
     it ended with. The exit status is 1 where an error is found.
     """
-    options = Options.of(read_summary(run))
-    from torch import nn
-
-    from helpers.models.saved_models import load_model
-    from helpers.models.weights_files.reading import load_into
+    _, options, parts = rebuild(run)
+    from helpers.training.balance import make_criterion
     from helpers.training.loop import enter_phase
     from helpers.training.optim import make_optimizer, make_scheduler
     from transfer_doctor import diagnose
 
-    parts = assemble(options)
+    device = next(parts.model.parameters()).device
     model, settings, last = parts.model, parts.settings, parts.phases[-1]
-    load_into(model, load_model(run).model.state_dict(), source=run)
     enter_phase(model, last)
     optimizer = make_optimizer(model, last, settings.optimizer, settings.weight_decay)
     found = diagnose(
@@ -41,7 +36,7 @@ def doctor(
         parts.loaders.train,
         parts.loaders.val,
         scheduler=make_scheduler(optimizer, last, last.epochs * len(parts.loaders.train)),
-        criterion=nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing),
+        criterion=make_criterion(parts.loaders.train, settings.label_smoothing, settings.balance, device),
         classes=parts.task.classes,
         preprocessing=settings.preprocessing,
         weights=False if options.from_scratch else None,

@@ -36,4 +36,4 @@ def evaluate(
         }
         typer.echo(json.dumps(found))
     else:
-        typer.echo(describe_classes(scores, figures))
+        typer.echo(describe_classes(outcome(scores), figures))

@@ -11,8 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from helpers.commands.assembly import Assembly, Options, assemble, default_backbone
+from helpers.commands.strategy_file import ENDINGS, read_strategy
 from helpers.commands.summary import write_summary
+from helpers.errors import warn
+from helpers.files import expanded
 from helpers.training.strategies import STRATEGIES
+
+STRATEGY = typer.Option(metavar="NAME", help=f"{', '.join(STRATEGIES)}, or a YAML or TOML file with a list of phases.")
+
+
+def _option(text: str, default: str = "") -> Any:
+    """An option that changes one setting and is left alone where it is not given."""
+    return typer.Option(help=text, show_default=default or False)
 
 
 def fit(
@@ -32,15 +42,35 @@ def fit(
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="W", help="DEFAULT, a name of official weights, or a file; none for random.")
+        str | None,
+        typer.Option(
+            metavar="W", help="DEFAULT, a name of official weights, a file, or an earlier RUN; none for random."
+        ),
     ] = None,
-    strategy: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(STRATEGIES)}.")] = "fine-tuning",
+    strategy: Annotated[str, STRATEGY] = "fine-tuning",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate.", show_default="the strategy's own")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
     image_size: Annotated[
         int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the weights' own")
     ] = None,
+    optimizer: Annotated[str | None, _option("adamw or sgd.", "adamw")] = None,
+    weight_decay: Annotated[float | None, _option("Of the layers' weights.", "0.01")] = None,
+    schedule: Annotated[str | None, _option("constant, step, cosine or one-cycle.", "the strategy's own")] = None,
+    warmup: Annotated[float | None, _option("Fraction of a phase in which the rate rises.", "the strategy's")] = None,
+    layer_decay: Annotated[float | None, _option("Rate of a stage over the next one's.", "the strategy's")] = None,
+    augment: Annotated[str | None, _option("none, flip, light, standard or strong.", "light")] = None,
+    mix: Annotated[str | None, _option("mixup, cutmix, both or none.", "none")] = None,
+    label_smoothing: Annotated[float | None, _option("From 0 to below 1.", "0.1")] = None,
+    patience: Annotated[int | None, _option("End a phase after so many epochs without progress.", "never")] = None,
+    views: Annotated[int | None, _option("Augmented versions of each image for stored features.", "2")] = None,
+    precision: Annotated[str | None, _option("auto, fp32 or bf16.", "auto")] = None,
+    balance: Annotated[str | None, _option("Of unequal classes: sampler, weights or none.", "none")] = None,
+    hidden: Annotated[int | None, _option("Units of a hidden layer in the new head.", "no such layer")] = None,
+    labels: Annotated[Path | None, _option("A CSV file with the class of each photo.", "folders")] = None,
+    group: Annotated[str | None, _option("Photos to keep in one split: a pattern or a column.", "copies")] = None,
+    class_names: Annotated[Path | None, _option("A file that gives folders called 1, 2 ... their names.")] = None,
+    resize: Annotated[str | None, _option("Of oblong photos: crop, squash or pad.", "the weights' own")] = None,
     few: Annotated[int | None, typer.Option(min=1, help="Use only so many training images a class.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Another seed, another head and order.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="A folder for checkpoint and trained model.")] = None,
@@ -56,19 +86,12 @@ def fit(
         raise typer.BadParameter("--resume needs --out, the folder of the run to go on with")
     if out is not None and Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
         raise typer.BadParameter(f"--out {out} lies among the photos and would pass for a class; take another folder")
-    options = Options(
-        data=data,
-        root=None if root is None else str(root),
-        backbone=backbone or default_backbone(data),
-        weights=weights,
-        strategy=strategy,
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        image_size=image_size,
-        few=few,
-        seed=seed,
-    )
+    phases = read_strategy(Path(strategy)) if strategy.lower().endswith(ENDINGS) else None
+    weights, data, files = _absolute(weights), _absolute(data), {"labels": labels, "class_names": class_names}
+    chosen = {name: value for name, value in locals().items() if name in Options.__dataclass_fields__}
+    chosen |= {name: None if file is None else str(file.absolute()) for name, file in files.items()}
+    chosen |= {"root": root and str(root.absolute()), "backbone": backbone or default_backbone(data, weights)}
+    options = Options(**chosen)
     try:
         result = train(options, assemble(options), out, resume, doctor)
     except KeyboardInterrupt as stop:
@@ -81,6 +104,8 @@ def fit(
 
 def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doctor: bool = True) -> dict[str, Any]:
     """Train, evaluate, and put the outcome into the run's folder."""
+    from helpers.reports.classes import class_figures, count_of, never_predicted, outcome
+    from helpers.reports.pictures import draw_confusion, draw_curves, save_picture
     from helpers.training.evaluation import evaluate
     from helpers.training.fit import fit as run_strategy
 
@@ -96,32 +121,60 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         doctor=doctor,
     )
     test = parts.loaders.test
-    scores = None if test is None else evaluate(parts.model, test, precision=parts.settings.precision)
+    scores = evaluate(parts.model, test or parts.loaders.val, precision=parts.settings.precision)
+    figures = class_figures(scores, parts.task.classes)
     parameters = list(parts.model.parameters())
     result = options.to_dict() | {
         "task": parts.task.name,
         "classes": len(parts.task.classes),
         "train_images": len(parts.task.train),
         "val_accuracy": run.val_accuracy,
-        "test_accuracy": None if scores is None else scores.accuracy,
+        "test_accuracy": None if test is None else scores.accuracy,
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "total_parameters": sum(p.numel() for p in parameters),
         "train_seconds": round(run.train_seconds, 3),
         "images_per_second": round(run.images_per_second, 1),
+        "measured_on": "val" if test is None else "test",
+        **outcome(scores),
+        "per_class": [each.to_dict() for each in figures],
+        "history": run.history.rows,
     }
-    if out is not None and _is_first_process():
-        write_summary(out, result)
+    if _is_first_process():
+        missed = never_predicted(figures)
+        if missed:
+            warn(
+                f"{count_of(len(missed), 'class is', 'classes are')} never predicted: {', '.join(missed[:10])}"
+                f"{' ...' * (len(missed) > 10)}; look at the photos and the confusion matrix, or try --balance sampler"
+            )
+        if out is not None:
+            write_summary(out, result)
+            save_picture(draw_curves(run.history.rows), out / "curves.png")
+            save_picture(draw_confusion(scores.confusion, parts.task.classes), out / "confusion.png")
     return result
 
 
 def describe(result: dict[str, Any], out: Path | None) -> str:
-    """The outcome in a line or two."""
+    """The outcome in a line or two, and a row for each class."""
+    from helpers.reports.classes import ClassFigures, describe_classes
+
     test = "" if result["test_accuracy"] is None else f", test accuracy {result['test_accuracy']:.1%}"
     line = (
         f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
         f"{result['train_seconds']:.1f} s"
     )
-    return line if out is None else f"{line}\ntransfer predict {shlex.quote(str(out))} PHOTO"
+    table = describe_classes(result, [ClassFigures(**each) for each in result["per_class"]])
+    lines = [line, f"{result['measured_on']}: {table}"]
+    if out is not None:
+        lines += [f"transfer predict {shlex.quote(str(out))} PHOTO", f"transfer report {shlex.quote(str(out))}"]
+    return "\n".join(lines)
+
+
+def _absolute(name: str | None) -> str | None:
+    """A file or folder by its whole path, so that the run is understood from elsewhere too; other names as they are."""
+    from helpers.data.load import DRAWN, PUBLISHED
+
+    is_path = name is not None and name not in {*DRAWN, *PUBLISHED} and expanded(name).exists()
+    return str(expanded(name).absolute()) if is_path and name else name
 
 
 def _is_first_process() -> bool:

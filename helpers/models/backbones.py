@@ -14,8 +14,8 @@ from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
 from helpers.models import embedded, timm_backbones
 from helpers.models.heads import remove_auxiliary_heads
-from helpers.models.weights_files.official import PACKAGED, torchvision_state_dict
-from helpers.models.weights_files.reading import load_into, read_preprocessing, read_state_dict
+from helpers.models.weights_files.official import PACKAGED, known_weights, torchvision_state_dict
+from helpers.models.weights_files.reading import digest, load_into, read_preprocessing, read_state_dict
 
 # Their gradient needs their input, so that autograd copies it before they overwrite it: a tenth of a training step.
 _COPIED_IN_PLACE = (nn.Hardtanh, nn.SiLU, nn.Hardswish)
@@ -67,6 +67,7 @@ def load_backbone(
         if isinstance(module, _COPIED_IN_PLACE):
             module.inplace = False
     model.backbone_name, model.backbone_options = name, options
+    model.weights_digest = None if wanted is None else digest(model)
     size = options.get("image_size", options.get("img_size"))
     if size is not None:
         model.preprocessing = model.preprocessing.with_size(size)
@@ -98,7 +99,7 @@ def _load_torchvision(
     reference = next(iter(published))  # the first weights, at the usual size: files without a preprocessing follow it
     state = None
     if isinstance(weights, Path):
-        state = read_state_dict(weights)
+        state, reference = read_state_dict(weights), known_weights(published, weights) or reference
     elif weights is not None:
         reference = _member(name, published, weights)
         state = torchvision_state_dict(reference, root)
@@ -111,7 +112,8 @@ def _load_torchvision(
         options.setdefault("image_size", reference.meta["min_size"][0])
     model = models.get_model(name, weights=None, **extra, **options)
     if state is not None:
-        load_into(model, state, source=weights if isinstance(weights, Path) else reference)
+        local = isinstance(weights, Path)
+        load_into(model, state, source=weights if local else reference, other_head=local)
     remove_auxiliary_heads(model)
     own = read_preprocessing(weights) if isinstance(weights, Path) else None
     model.preprocessing = own or Preprocessing.of(reference)

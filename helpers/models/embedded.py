@@ -43,7 +43,7 @@ def load(weights: Path | str | None) -> nn.Module:
     model.to_empty(device="cpu")
     for counter in model.buffers():  # all of them are read, but for counters of batches that old files lack
         counter.zero_()
-    load_into(model, state, source=path)
+    load_into(model, state, source=path, other_head=True)
     model.preprocessing = read_preprocessing(path) or PREPROCESSING
     return model
 

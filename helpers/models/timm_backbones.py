@@ -46,7 +46,7 @@ def load(name: str, weights: Path | str | None, options: dict[str, Any]) -> nn.M
     if packaged:
         load_into(model, packaged_state_dict(name, model.state_dict()), source=name)
     elif isinstance(weights, Path):
-        load_into(model, read_state_dict(weights), source=weights)
+        load_into(model, read_state_dict(weights), source=weights, other_head=True)
     if model.num_classes == 0:
         model.reset_classifier(1000)
     own = read_preprocessing(weights) if isinstance(weights, Path) else None

@@ -84,20 +84,26 @@ def describe_outcome(found: dict[str, Any]) -> str:
     )
 
 
-def describe_classes(scores: Scores, figures: Sequence[ClassFigures]) -> str:
-    """The outcome, and a table with a row for each class; of many classes those with the lowest recall."""
+def count_of(number: int, one: str, many: str) -> str:
+    """A number with its noun: "1 class is", "3 classes are"."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def describe_classes(found: dict[str, Any], figures: Sequence[ClassFigures]) -> str:
+    """What `outcome` gave, and a table with a row for each class; of many classes those with the lowest recall."""
     rows = list(figures)
     if len(rows) > LONGEST_TABLE:
         rows = sorted(rows, key=lambda each: (each.recall is None, each.recall))[:LONGEST_TABLE]
     width = max(len("class"), *(len(each.name) for each in rows))
     lines = [f"{'class'.ljust(width)}  images  recall                  precision"]
     for each in rows:
-        cells = _percent(each.recall, each.recall_interval), _percent(each.precision, each.precision_interval)
+        cells = percent(each.recall, each.recall_interval), percent(each.precision, each.precision_interval)
         lines.append(f"{each.name.ljust(width)}  {each.images:6d}  {cells[0]:22s}  {cells[1]}".rstrip())
     if len(figures) > len(rows):
         lines.append(f"the {len(rows)} of {len(figures)} classes with the lowest recall")
-    return "\n".join([describe_outcome(outcome(scores)), *lines])
+    return "\n".join([describe_outcome(found), *lines])
 
 
-def _percent(value: float | None, interval: tuple[float, float]) -> str:
+def percent(value: float | None, interval: tuple[float, float]) -> str:
+    """A fraction and its interval in percent; "-" for None."""
     return "-" if value is None else f"{value:6.1%} ({interval[0]:.0%} to {interval[1]:.0%})"

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
-from helpers.data.loaders import Loaders
+import transfer_doctor
+from helpers.data.loaders import Loaders, batch_names
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError, warn
 from helpers.models.modes import eval_mode
+from helpers.models.saved_models import MODEL
 from helpers.models.stages import stages
-from helpers.training.loop import Settings
+from helpers.training.loop import Settings, enter_phase
+from helpers.training.optim import make_optimizer, make_scheduler
 from helpers.training.runs.checkpoint import RunFolder
 from helpers.training.runs.precision import choose_precision
+from helpers.training.runs.progress import Progress
 from helpers.training.strategies import Phase
+
+DIVERGED = 100
+"""A loss so many times that of a phase's first step (at least 1) means that training diverges."""
+
+OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
 
 
 def check_settings(settings: Settings) -> None:
@@ -90,6 +101,47 @@ def check_model(
         )
 
 
+def examine(model: nn.Module, phase: Phase, settings: Settings, loaders: Loaders, classes: tuple[str, ...]) -> None:
+    """Let the doctor look at what the first phase is about to train; every process comes to the same verdict.
+
+    Raises:
+        HelpersError: if it finds an error.
+    """
+    enter_phase(model, phase)
+    optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
+    scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))
+    criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    inputs = (model, optimizer, loaders.train, loaders.val, scheduler, criterion, settings.preprocessing, classes)
+    try:
+        transfer_doctor.guard(*inputs)
+    except transfer_doctor.DiagnosisError as refusal:
+        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None
+
+
+def loss_problem(loss: float, inputs: Tensor | None, train: DataLoader, place: Progress, lr: float) -> str:
+    """What to say of a loss that is not finite or has diverged: where it was, with which images, at which rate.
+
+    Args:
+        loss: of a training step, or of validation.
+        inputs: of the step, (B, ...); None in validation.
+        train: names the images.
+        place: where the run stands.
+        lr: the highest learning rate.
+    """
+    which = "validation loss" if inputs is None else "loss"
+    if math.isfinite(loss):
+        fault = f"the {which} rose to {loss:.3g} in {place.place}: training diverges"
+    else:
+        names = [] if inputs is None else batch_names(train, place.epochs_done, place.step)
+        fault = f"the {which} became {loss} in {place.place}"
+        if names and not inputs.isfinite().all():
+            finite = inputs.flatten(1).isfinite().all(dim=1)
+            fault += f"; {names[int((~finite).nonzero()[0])]} holds values that are not finite"
+        elif names:
+            fault += f"; its images are {', '.join(names[:3])} ..."
+    return f"{fault}. The learning rate was {lr:.1e}: try a tenth. The model has its last good weights again."
+
+
 def own_preprocessing(model: nn.Module) -> Preprocessing:
     """The preprocessing that the model's weights came with.
 
@@ -111,9 +163,16 @@ def stored_run(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
     Raises:
         HelpersError: if there is one and the run was not to be resumed, or it cannot be.
     """
-    if not resume and folder.path.exists():
+    model = folder.folder / MODEL
+    if not resume and (folder.path.exists() or model.exists()):
         raise HelpersError(f"{folder.folder} already holds a run; resume it, or give the new run another folder")
-    return folder.load()
+    stored = folder.load()
+    if stored is None and model.exists():
+        raise HelpersError(
+            f"{model} is a trained model without its checkpoint, so its run cannot go on; to train it further, start "
+            f"another run from it: --weights {folder.folder} --out ANOTHER"
+        )
+    return stored
 
 
 def name_of(augment: Any) -> str:

@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-import transfer_doctor
-from helpers.data.loaders import Loaders, batch_names, make_loaders
+from helpers.data.loaders import Loaders, make_loaders
 from helpers.data.tasks import Task
 from helpers.errors import HelpersError
 from helpers.models.saved_models import save_model
 from helpers.models.stages import stages
 from helpers.models.weights_files.checkpoints import clone_state, copy_into
-from helpers.training.checks import check_model, check_settings, check_strategy, name_of, own_preprocessing, stored_run
+from helpers.training import checks
+from helpers.training.balance import set_sampling
 from helpers.training.features import feature_inputs
 from helpers.training.history import History, Reporter
 from helpers.training.loop import Callback, PhaseInputs, Settings, enter_phase, leave_phase, train
-from helpers.training.optim import highest_lr, make_optimizer, make_scheduler
+from helpers.training.optim import highest_lr
 from helpers.training.runs.checkpoint import RunFolder
 from helpers.training.runs.interrupts import InterruptFlag
 from helpers.training.runs.precision import tune_allocator
@@ -34,7 +34,8 @@ from helpers.training.runs.progress import Progress
 from helpers.training.strategies import Phase, make_strategy
 
 SECONDS_BETWEEN_SAVES = 30.0
-OVERRULE = "To start all the same: fit(..., doctor=False), on the command line --no-doctor."
+BYTES_PER_PARAMETER = 36
+"""Of disk: two checkpoints (weights, best weights, Adam's two moments) while one replaces the other, and the model."""
 
 
 @dataclass(frozen=True)
@@ -107,31 +108,35 @@ def fit(
     tune_allocator()
     settings = settings or Settings()
     phases = make_strategy(strategy) if isinstance(strategy, str) else list(strategy)
-    check_settings(settings)
-    check_strategy(phases, model, settings)
-    preprocessing = settings.preprocessing or own_preprocessing(model)
+    checks.check_settings(settings)
+    checks.check_strategy(phases, model, settings)
+    preprocessing = (settings.preprocessing or checks.own_preprocessing(model)).for_values(task.value_range)
     loaders = loaders or make_loaders(
         task, preprocessing, batch_size=settings.batch_size, augment=settings.augment, seed=seed
     )
+    if isinstance(strategy, str):
+        phases = make_strategy(strategy, steps_per_epoch=len(loaders.train))
     settings = replace(settings, batch_size=loaders.train.batch_size, preprocessing=preprocessing)
+    set_sampling(loaders.train, settings.balance)
     accelerator = make_accelerator(settings.batch_size)
     model.to(accelerator.device, memory_format=torch.channels_last)
-    check_model(model, task, phases, loaders, settings, accelerator.num_processes)
+    checks.check_model(model, task, phases, loaders, settings, accelerator.num_processes)
     identity = {
         "backbone": getattr(model, "backbone_name", type(model).__name__),
+        "weights": getattr(model, "weights_digest", None),
         "classes": task.classes,
         "images": task.fingerprint(),
         "strategy": [asdict(phase) for phase in phases],
-        "settings": asdict(settings) | {"augment": name_of(settings.augment), "seed": seed},
+        "settings": asdict(settings) | {"augment": checks.name_of(settings.augment), "seed": seed},
     }
     folder = RunFolder(out, identity) if out is not None and accelerator.is_main_process else None
     callback = _Callback(model, phases, settings, loaders, accelerator, folder, verbose)
     if out is not None:
-        callback.resume_from(stored_run(RunFolder(out, identity), resume))
+        callback.resume_from(checks.stored_run(RunFolder(out, identity), resume))
     if doctor and callback.progress == Progress():  # a run that goes on was looked at when it began
-        _examine(model, phases[0], settings, loaders, task.classes)
+        checks.examine(model, phases[0], settings, loaders, task.classes)
     if folder is not None:
-        folder.open()
+        folder.open(room=BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in model.parameters()))
     try:
         with torch.random.fork_rng(), InterruptFlag() as callback.interrupt:
             history = train(model, phases, loaders, settings, seed, callback)
@@ -170,7 +175,7 @@ class _Callback(Callback):
         self.reporter = Reporter(verbose and accelerator.is_main_process)
         self.interrupt = InterruptFlag()
         self.stored: dict[str, Any] | None = None
-        self.last_save = time.monotonic()
+        self.first_loss, self.last_save = 5.0, time.monotonic()
 
     def resume_from(self, stored: dict[str, Any] | None) -> None:
         """Take up a stored run, if there is one."""
@@ -215,20 +220,14 @@ class _Callback(Callback):
         return self.accelerator.gather_for_metrics(tensors)
 
     def check(self, loss: Tensor | float, inputs: Tensor | None = None) -> float:
-        """The mean loss over all processes; if it is not finite, an error names the place, the images and the rate."""
+        """The mean loss over all processes; an error where it is not finite, or `DIVERGED` times that of the start."""
         loss = self.accelerator.gather(loss).mean().item() if isinstance(loss, Tensor) else loss
-        if math.isfinite(loss):
+        if inputs is not None and self.progress.epoch == self.progress.step == 0:
+            self.first_loss = max(1.0, loss)
+        if loss <= checks.DIVERGED * self.first_loss < math.inf:
             return loss
-        place, names = self.progress, []
-        if inputs is not None:
-            names = batch_names(self.loaders.train, place.epochs_done, place.step)
-        suspects = f"; its images are {', '.join(names[:3])} ..." if names else ""
-        if names and not inputs.isfinite().all():
-            bad = int((~inputs.flatten(1).isfinite().all(dim=1)).nonzero()[0])
-            suspects = f"; {names[bad]} holds values that are not finite"
         raise HelpersError(
-            f"the {'validation ' if inputs is None else ''}loss became {loss} in {place.place}{suspects}. The learning "
-            f"rate was {highest_lr(self.optimizer):.1e}: try a tenth. The model has its last good weights again."
+            checks.loss_problem(loss, inputs, self.loaders.train, self.progress, highest_lr(self.optimizer))
         )
 
     def end_step(self) -> None:
@@ -259,16 +258,3 @@ class _Callback(Callback):
 def _trains_only_the_head(model: nn.Module) -> bool:
     *body, last = stages(model)
     return last.trainable and not any(stage.trainable for stage in body)
-
-
-def _examine(model: nn.Module, phase: Phase, settings: Settings, loaders: Loaders, classes: tuple[str, ...]) -> None:
-    """Let the doctor look at what the first phase is about to train; every process comes to the same verdict."""
-    enter_phase(model, phase)
-    optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
-    scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))
-    criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-    inputs = (model, optimizer, loaders.train, loaders.val, scheduler, criterion, settings.preprocessing, classes)
-    try:
-        transfer_doctor.guard(*inputs)
-    except transfer_doctor.DiagnosisError as refusal:
-        raise HelpersError(f"{refusal}\n\n{OVERRULE}") from None

@@ -19,6 +19,7 @@ from helpers.errors import HelpersError
 from helpers.models.stages import freeze_batchnorm_statistics, set_trainable, stages
 from helpers.models.weights_files.checkpoints import clone_state, copy_into
 from helpers.seeding import seed_from
+from helpers.training.balance import make_criterion
 from helpers.training.evaluation import evaluate
 from helpers.training.history import History
 from helpers.training.optim import highest_lr, make_optimizer, make_scheduler
@@ -45,6 +46,7 @@ class Settings:
         cache_features: where only the head is trainable, run the backbone once and train on the stored features.
         views: versions of each training image among these features: the image itself, then augmented ones.
         precision: `"auto"`, `"fp32"` or `"bf16"`; see `helpers.training.runs.precision.choose_precision`.
+        balance: of unequal classes: None, `"sampler"` or `"weights"` (of the loss); see `helpers.training.balance`.
         compile: run the network through `torch.compile`; worthwhile on a GPU.
         preprocessing: of the images; default: what the weights came with (`model.preprocessing`).
     """
@@ -60,6 +62,7 @@ class Settings:
     cache_features: bool = True
     views: int = 2
     precision: str = "auto"
+    balance: str | None = None
     compile: bool = False
     preprocessing: Preprocessing | None = None
 
@@ -147,7 +150,7 @@ def train(
     callback.best = callback.best or clone_state(model)
     progress, patience = callback.progress, settings.patience or math.inf
     device = next(model.parameters()).device
-    criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    criterion = make_criterion(loaders.train, settings.label_smoothing, settings.balance, device)
     mix = make_mix(settings.mix, classes=len(list(model.parameters())[-1]))
     for phase in strategy[progress.phase :]:
         enter_phase(model, phase)

@@ -7,6 +7,8 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,28 +18,35 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from helpers.data.preprocessing import Preprocessing
-from helpers.errors import HelpersError
+from helpers.errors import HelpersError, warn
+from helpers.files import sha256
+from helpers.models.weights_files.layouts import Inert, adapt, find_state_dict, strip_prefixes
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.", "model.")
+_GREATEST = 1e8
+"""No weight of a working network is larger; a flipped bit makes it so."""
+
+_HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})$")
 _OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a weights file (.pth, .pt in the new or the old format, or .safetensors) to the CPU.
 
-    Nothing in the file is executed. What training scripts wrap around a state_dict is removed: an enclosing dictionary
-    with "state_dict" or "model", and the prefixes of DistributedDataParallel, `torch.compile` and Lightning. Keys of
-    old DenseNet files get their present names.
+    Nothing in the file is executed: objects of other classes than tensors are passed over. What training scripts wrap
+    around a state_dict is removed: an enclosing dictionary ("state_dict", "model_ema" ...), and the prefixes of
+    DistributedDataParallel, `torch.compile` and Lightning. Keys of old DenseNet files get their present names.
 
     Raises:
-        HelpersError: if the file is missing, empty, truncated, a web page, no weights file, holds pickled code
-            instead of tensors, or has values that are not finite.
+        HelpersError: if the file is missing, empty, truncated, changed, a web page, no weights file, holds objects
+            instead of tensors, or has values that are not finite or beyond all measure.
     """
     path = Path(path)
     start = _first_bytes(path)
-    loaded = _read_safetensors(path) if _is_safetensors(start) else _read_torch(path)
-    state = _inner_state_dict(loaded)
+    _check_name(path)
+    loaded, classes = (_read_safetensors(path), []) if _is_safetensors(start) else _read_torch(path, start)
+    state = find_state_dict(loaded)
+    if state is None and classes:
+        raise HelpersError(_code(path, classes[0]))
     if state is None:
         raise HelpersError(
             f"{path} holds {_describe(loaded)}, not the weights of a network; "
@@ -50,29 +59,30 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             f"{path} has values that are not finite (NaN or infinity) in {_some(broken)}; "
             "the training that wrote it went wrong: take an earlier checkpoint, or download it again."
         )
+    huge = [key for key, value in state.items() if value.is_floating_point() and (value.abs() > _GREATEST).any()]
+    if huge:
+        raise HelpersError(
+            f"{path} has values of {state[huge[0]].abs().max():.0e} in {_some(huge)}, which no working network has; it "
+            "is damaged, or its training diverged: take an earlier checkpoint, or download it again."
+        )
     return state
 
 
-def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state_dict without what DistributedDataParallel, `torch.compile` and Lightning put before every key."""
-    state = dict(state)
-    for prefix in _PREFIXES * 2:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
-
-
-def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "the state_dict") -> None:
+def load_into(
+    model: nn.Module, state: Mapping[str, Tensor], source: object = "the state_dict", *, other_head: bool = False
+) -> None:
     """Load a state_dict if every key and shape fits the model; otherwise leave the model as it was.
 
     Args:
         model: takes the values, on its own device and in its own type.
         state: from `read_state_dict`.
         source: what the error calls the weights, such as their path.
+        other_head: take weights for other classes, or under other names; see `helpers.models.weights_files.layouts`.
 
     Raises:
         HelpersError: naming the keys that are missing, unexpected, of another shape, or integers.
     """
+    state = adapt(model, dict(state), source) if other_head else state
     own = model.state_dict()
     integers = [k for k, v in state.items() if k in own and own[k].is_floating_point() > v.is_floating_point()]
     if integers:
@@ -93,6 +103,14 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], source: object = "t
     if any(problems):
         raise HelpersError(f"{source} does not fit {type(model).__name__}: {_misfit(len(own), *problems)}")
     model.load_state_dict(complete)
+
+
+def digest(model: nn.Module) -> str:
+    """A checksum (CRC-32, 8 digits) of all weights, by which a run knows what it started from."""
+    value = 0
+    for tensor in model.state_dict().values():
+        value = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), value)
+    return f"{value:08x}"
 
 
 def read_preprocessing(path: str | Path) -> Preprocessing | None:
@@ -153,36 +171,57 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise HelpersError(_damaged(path, error)) from error
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, start: bytes) -> tuple[object, list[str]]:
+    """What a file of `torch.save` holds, and the classes in it that were passed over."""
+    if (start[:1] == b"\x08" and b"\x12" in start[2:4]) or path.suffix.lower() == ".onnx":
+        raise HelpersError(f"{path} is an ONNX graph, not weights for PyTorch; give the file that it was made from.")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if any(name.endswith("/constants.pkl") for name in file.namelist()):
+                raise HelpersError(
+                    f"{path} is a TorchScript program, not weights; save these with "
+                    "torch.save(torch.jit.load(path).state_dict(), other_path)."
+                )
+    classes: list[str] = []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "global" not in str(error).lower():
-            raise HelpersError(_damaged(path, error)) from error
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        raise HelpersError(
-            f"{path} holds Python objects that would run code when loaded{f' ({found[1]})' if found else ''}, not only "
-            "tensors; ask for, or save, the weights alone: torch.save(model.state_dict(), path)."
-        ) from None
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as file:
+                broken = file.testzip()  # torch.load checks no checksums
+            if broken:
+                raise ValueError(f"{broken} does not match its checksum")
+        while True:
+            try:
+                with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in classes]):
+                    warnings.simplefilter("ignore")
+                    return torch.load(path, map_location="cpu", weights_only=True), classes
+            except pickle.UnpicklingError as error:
+                found = re.search(r"GLOBAL ([\w.]+)", str(error))
+                if found is None:
+                    raise
+                if found[1] in classes:  # one of the functions that PyTorch always refuses
+                    return None, [found[1]]
+                classes.append(found[1])
     except Exception as error:  # torch.load raises many kinds for damaged files
         raise HelpersError(_damaged(path, error)) from error
+
+
+def _check_name(path: Path) -> None:
+    """Warn where a file's name ends in the first digits of a SHA-256, as published weights do, and it has another."""
+    promised = _HASH_IN_NAME.search(path.stem)
+    if promised and not sha256(path).startswith(promised[1]):
+        warn(f"{path} is not the file that its name promises (SHA-256 {promised[1]}...); download it again")
+
+
+def _code(path: Path, name: str) -> str:
+    return (
+        f"{path} holds Python objects that would run code when loaded ({name}), not only tensors; "
+        "ask for, or save, the weights alone: torch.save(model.state_dict(), path)."
+    )
 
 
 def _damaged(path: Path, error: Exception) -> str:
     reason = str(error).strip().partition("\n")[0][:120]
     return f"{path} is truncated or no weights file ({reason}); download or save it again."
-
-
-def _inner_state_dict(loaded: object) -> Mapping[str, Tensor] | None:
-    while isinstance(loaded, Mapping) and not _is_state_dict(loaded):
-        loaded = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-    return loaded if isinstance(loaded, Mapping) else None
-
-
-def _is_state_dict(loaded: Mapping) -> bool:
-    return bool(loaded) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items())
 
 
 def _describe(loaded: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import zipfile
 from dataclasses import asdict
@@ -37,16 +38,24 @@ class RunFolder:
         self.identity = json.loads(json.dumps(identity))
         self._lock = FileLock(self.folder / ".lock", timeout=0)
 
-    def open(self) -> None:
+    def open(self, room: int = 0) -> None:
         """Make the folder, keep other processes out, and find out early whether it can be written to.
 
+        What killed processes left half-written in it is removed.
+
+        Args:
+            room: bytes that the run will need.
+
         Raises:
-            HelpersError: if it cannot, or another process is training in it.
+            HelpersError: if it cannot be written to, has too little room, or another process is training in it.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
             self._lock.acquire()
+            for half in self.folder.glob(".*.tmp"):
+                half.unlink(missing_ok=True)
+            free = shutil.disk_usage(self.folder).free
         except Timeout:
             raise HelpersError(
                 f"another process is training in {self.folder}; wait for it, or give the new run another folder"
@@ -56,6 +65,12 @@ class RunFolder:
                 f"{self.folder} could not be written to ({error.strerror or error}); choose another folder for "
                 "the run, or see to its permissions"
             ) from error
+        if free < room:
+            self.close()
+            raise HelpersError(
+                f"{self.folder} lies on a disk with {free / 1e6:.0f} MB left, and this run needs {room / 1e6:.0f} MB; "
+                "free some space, or choose another folder"
+            )
 
     def close(self) -> None:
         """Let other processes in again."""
@@ -113,7 +128,7 @@ class RunFolder:
         if difference:
             raise HelpersError(
                 f"{self.path} belongs to another run: {difference}. Resume with the same options, or give the new "
-                "run a folder of its own."
+                f"run a folder of its own (--weights {self.folder} starts it from what this one has learned)."
             )
         return content
 
@@ -123,7 +138,9 @@ def _first_difference(stored: Any, given: Any, name: str = "") -> str | None:
     if stored == given:
         return None
     if isinstance(stored, dict) and isinstance(given, dict):
-        keys = [key for key in stored | given if stored.get(key) != given.get(key)]
+        keys = [key for key in stored if stored[key] != given.get(key)]  # what an older version did not note may be new
+        if not keys:
+            return None
         return _first_difference(stored.get(keys[0]), given.get(keys[0]), f"{name} {keys[0]}".strip())
     if isinstance(stored, list) and isinstance(given, list) and len(stored) == len(given):
         place = next(i for i in range(len(stored)) if stored[i] != given[i])
