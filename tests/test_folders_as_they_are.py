@@ -444,3 +444,31 @@ def test_the_options_of_fit_reach_the_photos(folder, command, tmp_path):
     saved = load_model(tmp_path / "run")
     assert saved.classes == ("ants", "bees")
     assert saved.preprocessing.resize == "pad"
+
+
+def test_a_class_of_look_alikes_is_split_all_the_same(folder):
+    add(folder, "ants", 8)
+    (folder / "bees").mkdir()
+    for i in range(8):
+        ImageEnhance.Brightness(photo(1)).enhance(1 + i / 40).save(folder / f"bees/{i}.png")
+    task, message = said(folder)
+    assert set(task.val.labels.tolist()) == {0, 1}
+    assert "7 copies of it in bees" in message
+
+
+def test_few_groups_and_rare_classes(folder):
+    for patient, label in enumerate(["ants", "ants", "bees", "bees"]):
+        add(folder, label, 2, start=10 + 10 * patient)
+    task = said(folder, group=r"(\d)\d\.png")[0]
+    assert lengths(task) == [4, 4, 0]
+    assert set(task.val.labels.tolist()) == {0, 1}
+
+
+def test_plain_names_begin_with_the_first_folder_though_the_last_is_missing(folder, tmp_path):
+    for i in range(1, 12):
+        add(folder, f"train/{i}", 1)
+        add(folder, f"val/{i}", 2)
+    (tmp_path / "names.txt").write_text("\n".join(f"flower {i}" for i in range(1, 13)))
+    task, message = said(folder, class_names=tmp_path / "names.txt")
+    assert task.classes == tuple(f"flower {i}" for i in range(1, 12))
+    assert "the class folder 1 is 'flower 1', ..., and 11 is 'flower 11'" in message

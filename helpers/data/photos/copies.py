@@ -15,6 +15,8 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from helpers.errors import note
+
 MOST_BITS = 32
 """Bits, of 256, in which near copies may differ."""
 
@@ -57,6 +59,8 @@ def near_copies(fingerprints: Sequence[str]) -> np.ndarray:
         Integers, shape (N,).
     """
     places = np.array([i for i, one in enumerate(fingerprints) if one], dtype=int)[:MOST_PHOTOS]
+    if len(fingerprints) > MOST_PHOTOS:
+        note(f"only the first {MOST_PHOTOS:,} photos are searched for near copies.")
     codes = np.frombuffer(bytes.fromhex("".join(fingerprints[i] for i in places)), np.uint8).reshape(-1, 99)
     bits, colors = np.ascontiguousarray(codes[:, :32]).view(np.uint64), codes[:, 32:35].astype(int)
     grays = codes[:, 35:] - codes[:, 35:].mean(1, dtype=np.float32, keepdims=True)

@@ -56,9 +56,7 @@ def load_folder(
     _refuse_lookalikes(found)
     checked = _readable(folder, found)
     classes = _classes(folder, found)
-    names = (
-        dict(zip(classes, classes, strict=True)) if class_names is None else name_classes(classes, Path(class_names))
-    )
+    names = {name: name for name in classes} if class_names is None else name_classes(classes, Path(class_names))
     splits = {part: _split(photos, tuple(names)) for part, photos in found.items()}
     files = [file for split in splits.values() for file in split.files]
     contents = [checked[file].contents for file in files]
@@ -69,7 +67,10 @@ def load_folder(
         if groups is not None:
             splits |= split_by_group(train, tuple(names), groups, seed, test=wanted)
         else:
-            splits |= split_by_content(train, tuple(names), [copies[file] for file in train.files], seed, test=wanted)
+            same = [copies[file] for file in train.files]
+            if any(len({same[i] for i in (train.labels == k).nonzero()}) < 2 for k in range(len(classes))):
+                same = [checked[file].digest for file in train.files]  # a class of look-alikes can only be split so
+            splits |= split_by_content(train, tuple(names), same, seed, test=wanted)
     elif groups is not None:
         remarks.name_shared_groups(splits, groups)
     remarks.name_pages(folder, files, contents)
@@ -128,11 +129,8 @@ def _readable(folder: Path, found: dict[str, Photos]) -> dict[Path, Checked]:
             f"mend or remove them:{named}"
         )
     if others:
-        whys = (
-            (file, "it is neither a file nor a folder" if is_pipe(file) else "its content is no image")
-            for file in others
-        )
-        named += listed((f"{file.relative_to(folder)} ({why})" for file, why in whys), "\n  ", "\n  ")
+        why = {True: "it is neither a file nor a folder", False: "its content is no image"}
+        named += listed((f"{file.relative_to(folder)} ({why[is_pipe(file)]})" for file in others), "\n  ", "\n  ")
     if problems or others:
         warn(f"{folder}: {len(problems) + len(others)} files are no readable photos and are left out:{named}")
     for classes in found.values():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from helpers.data.photos.checks import PHOTO_ENDINGS
@@ -63,7 +65,7 @@ def read_labels(file: Path, folder: Path) -> Table:
     photos = _Photos(folder)
     if any(photos.find(cell) for cell in header):
         header, rows = [f"column {i + 1}" for i in range(len(header))], [header, *rows]
-    table = [dict(zip(header, row, strict=False)) for row in rows if len(row) >= len(header)]
+    table = [dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in rows]
     if not table:
         raise HelpersError(f"{file} holds no rows; give a table with one row per photo.")
     hits = {name: sum(photos.find(row[name]) is not None for row in table[:500]) for name in header}
@@ -115,18 +117,23 @@ class _Photos:
     """The photos below a folder, by path, name, or name without ending."""
 
     def __init__(self, folder: Path) -> None:
-        files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTO_ENDINGS]
-        self.count = len(files)
+        paths = [file.relative_to(folder) for file in sorted(folder.rglob("*")) if _is_shown_photo(file, folder)]
         self.places: dict[str, Path | None] = {}
-        for file in files:
-            path = file.relative_to(folder)
-            for key in {path.as_posix(), path.with_suffix("").as_posix(), file.name, file.stem}:
-                self.places[key] = None if key in self.places else file  # None: two of that name
+        for path in paths:
+            for key in {path.with_suffix("").as_posix(), path.name, path.stem}:
+                self.places[key] = None if key in self.places else folder / path  # None: two of that name
+        self.places |= {path.as_posix(): folder / path for path in paths}
+        self.count = len(paths)
 
     def find(self, name: str) -> Path | None:
         path = name.replace("\\", "/").removeprefix("./")
         tails = (path, *(path.split("/", depth)[-1] for depth in range(1, path.count("/") + 1)))
         return next((self.places[tail] for tail in tails if self.places.get(tail)), None)
+
+
+def _is_shown_photo(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not hidden and file.suffix.lower() in PHOTO_ENDINGS
 
 
 def _are_splits(table: Sequence[dict[str, str]], name: str) -> bool:
@@ -165,14 +172,13 @@ def name_classes(folders: Sequence[str], file: Path) -> dict[str, str]:
     Raises:
         HelpersError: if the file cannot be read, or does not name each class once.
     """
+    keys: dict[str, int | str] = {folder: int(folder) if folder.isdecimal() else folder for folder in folders}
     try:
         text = file.read_text(encoding="utf-8-sig")
-        names = _names(json.loads(text) if file.suffix.lower() == ".json" else text.strip().splitlines())
-    except (OSError, ValueError) as error:
-        raise HelpersError(
-            f"{file} cannot be read as class names ({error}); give JSON or lines of id and name."
-        ) from error
-    keys = {folder: int(folder) if folder.isdecimal() else folder for folder in folders}
+        content = json.loads(text) if file.suffix.lower() == ".json" else text.strip().splitlines()
+        names = _names(content, start=0 if 0 in keys.values() else 1)
+    except (OSError, ValueError, TypeError) as error:
+        raise HelpersError(f"{file} cannot be read as class names ({error}); give lines of id and name.") from error
     numbers = [key for key in names if isinstance(key, int)]
     if not set(keys.values()) <= set(names) and numbers and all(isinstance(key, int) for key in keys.values()):
         shift = min(numbers) - min(keys.values())  # one counts from 0, the other from 1
@@ -180,24 +186,24 @@ def name_classes(folders: Sequence[str], file: Path) -> dict[str, str]:
     missing = [folder for folder, key in keys.items() if key not in names]
     if missing:
         raise HelpersError(f"{file} has no name for {', '.join(missing[:10])}; add a line for each class folder.")
-    named = {
-        folder: names[keys[folder]]
-        for folder in sorted(folders, key=lambda folder: (str(type(keys[folder])), keys[folder]))
-    }
-    if len(set(named.values())) < len(named):
-        twice = sorted(name for name in set(named.values()) if list(named.values()).count(name) > 1)
+    order = sorted(folders, key=lambda folder: (isinstance(keys[folder], str), keys[folder]))
+    named = {folder: names[keys[folder]] for folder in order}
+    twice = [name for name, count in Counter(named.values()).items() if count > 1]
+    if twice:
         raise HelpersError(f"{file} gives two classes the name {', '.join(twice[:5])}; give each its own.")
+    first, last = order[0], order[-1]
+    note(f"{file.name}: the class folder {first} is {named[first]!r}, ..., and {last} is {named[last]!r}.")
     return named
 
 
-def _names(content: object) -> dict[int | str, str]:
-    """From id (or folder name) to class name."""
+def _names(content: object, start: int) -> dict[int | str, str]:
+    """From id (or folder name) to class name; lines without ids are counted from `start`."""
     if isinstance(content, dict):
-        pairs = [(key, value) for key, value in content.items()]
+        pairs = list(content.items())
     else:
         lines = [str(line).strip() for line in content if str(line).strip()]
         split = [re.match(r"(\d+)[\s,;:.]+(\S.*)", line) for line in lines]
-        pairs = [(found[1], found[2]) for found in split] if all(split) else list(enumerate(lines))
+        pairs = [(found[1], found[2]) for found in split] if all(split) else list(enumerate(lines, start))
     names = {}
     for key, value in pairs:
         if isinstance(value, list) and len(value) == 2:  # as ImageNet's: id, folder name, class name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -78,27 +79,23 @@ def groups_of(
         HelpersError: if it is no expression, or puts no two photos together.
     """
     names = {file: file.relative_to(folder).as_posix() for file in files}
-    if rows and group in next(iter(rows.values())):
-        found = {file: rows[file][group] for file in files}
-    else:
-        try:
-            matches = {file: re.search(group, name) for file, name in names.items()}
-        except re.error as error:
-            raise HelpersError(
-                f"the group {group!r} is neither a column nor a regular expression ({error})."
-            ) from error
-        found = {
-            file: "/".join(filter(None, match.groups())) or match[0] if match else "" for file, match in matches.items()
-        }
-    alone = [name for file, name in names.items() if not found[file]]
-    found = {file: value or names[file] for file, value in found.items()}
-    if len(set(found.values())) == len(files):
-        raise HelpersError(
-            f"the group {group!r} puts no two photos together, such as {names[files[0]]}; see to its spelling."
-        )
+    try:
+        if rows and group in next(iter(rows.values())):
+            found = {file: rows[file][group] for file in files}
+        else:
+            found = {file: _matched(re.search(group, name)) for file, name in names.items()}
+    except re.error as error:
+        raise HelpersError(f"the group {group!r} is neither a column nor a regular expression ({error}).") from error
+    alone = [names[file] for file in files if not found[file]]
+    if len({found[file] or file for file in files}) == len(files):
+        raise HelpersError(f"the group {group!r} puts no two photos together, such as {names[files[0]]}; correct it.")
     if alone:
         warn(f"{len(alone)} photos belong to no group {group!r} and stand alone, such as {alone[0]}.")
-    return found
+    return {file: found[file] or names[file] for file in files}
+
+
+def _matched(match: re.Match[str] | None) -> str:
+    return "" if match is None else "/".join(filter(None, match.groups())) or match[0]
 
 
 def split_by_group(
@@ -111,28 +108,35 @@ def split_by_group(
         classes: the class names.
         groups: the group of each photo.
         seed: another seed, another split.
-        test: whether a test part is wanted; it is made if each class has `ENOUGH_FOR_THREE` photos.
+        test: whether a test part is wanted; it is made if each class has `ENOUGH_FOR_THREE` photos in three groups.
 
     Raises:
-        HelpersError: if a class has a single group, or there is none left to train with.
+        HelpersError: if a class has a single group, or there would be no photo of it to train with.
     """
     labels, keys = split.labels.numpy(), np.array([groups[file] for file in split.files])
-    single = [name for label, name in enumerate(classes) if len(set(keys[labels == label])) < 2]
-    if single:
+    held = [len(set(keys[labels == label])) for label in range(len(classes))]
+    if min(held) < 2:
         raise HelpersError(
-            f"all photos of {', '.join(single)} are one group, which cannot lie in train and val; add photos of "
+            f"all photos of {classes[held.index(1)]} are one group, which cannot lie in train and val; add photos of "
             "others, or make the folders train and val yourself."
         )
     rest, parts = np.arange(len(split)), {}
-    wanted = ("val", "test") if test and np.bincount(labels).min() >= ENOUGH_FOR_THREE else ("val",)
-    for part in wanted:
-        folds = min(6 if len(wanted) > 1 else 5, len(set(keys[rest])))
-        split_up = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
-        train, taken = next(split_up.split(rest, labels[rest], keys[rest]))
+    three = test and np.bincount(labels).min() >= ENOUGH_FOR_THREE and min(held) >= 3
+    for part in ("val", "test") if three else ("val",):
+        folds = min(6 if three else 5, len(set(keys[rest])), np.bincount(labels[rest]).max())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rare classes, which are named below
+            cut = list(
+                StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32).split(
+                    rest, labels[rest], keys[rest]
+                )
+            )
+        train, taken = max(cut, key=lambda fold: min(len(set(labels[rest[members]])) for members in fold))
         parts[part], rest = rest[taken], rest[train]
-    gone = sorted(set(range(len(classes))) - set(labels[rest]))
-    if gone:
-        raise HelpersError(
-            f"no photo of {', '.join(classes[label] for label in gone)} would be left to train with; try another seed."
-        )
+    for part, members in {"train": rest, **parts}.items():
+        gone = [name for label, name in enumerate(classes) if label not in labels[members]]
+        if gone and part == "train":
+            raise HelpersError(f"the groups leave no photo of {', '.join(gone)} to train with; try another seed.")
+        if gone:
+            warn(f"the groups leave no photo of {', '.join(gone)} in {part}; its scores say nothing about that.")
     return {part: split.subset(torch.from_numpy(members)) for part, members in {"train": rest, **parts}.items()}

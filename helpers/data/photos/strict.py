@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import numpy as np
 import simplejpeg
 from PIL import Image
 
@@ -18,6 +17,9 @@ MOST_OBLONG = 50
 
 SMALL = 64
 """Pixels on the shorter side of the decoded photo, at least."""
+
+DAMAGE = re.compile("corrupt|premature|inconsistent|invalid", re.I)
+"""What libjpeg says where it patches something over."""
 
 STRAY_BYTES = re.compile(r"\b1?\d extraneous bytes before marker 0xd9")
 """What libjpeg reports of cameras that fill up the end of a file; nothing of the photo is lost."""
@@ -71,12 +73,12 @@ def _strict_jpeg(image: Image.Image, data: bytes) -> Image.Image:
     sides = {"min_height": SMALL, "min_width": SMALL} if min(image.size) > SMALL else {}
     try:
         pixels = simplejpeg.decode_jpeg(data, space, strict=True, **sides)
+        small = Image.fromarray(pixels[..., 0] if space == "GRAY" else pixels, image.mode)
+        small.info["exif"] = image.info.get("exif", b"")
     except ValueError as error:
-        if not STRAY_BYTES.search(str(error)):
+        if DAMAGE.search(str(error)) and not STRAY_BYTES.search(str(error)):
             raise
-        pixels = simplejpeg.decode_jpeg(data, space, strict=False, **sides)
-    small = Image.fromarray(np.squeeze(pixels), image.mode)
-    small.info["exif"] = image.info.get("exif", b"")
+        small = image  # a kind that only Pillow decodes, or a harmless remark
     return upright(small).convert("RGB")
 
 
