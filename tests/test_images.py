@@ -11,10 +11,17 @@ from PIL import Image, ImageCms
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
-from helpers.data.photos.decoding import read_photo
+from helpers.data.photos.decoding import decode_file, quiet_decoders
+from helpers.data.transforms import resize_short_side
 from helpers.errors import HelpersError
 
 SIDE = 48
+
+
+def read_photo(path, short_side=None):
+    with quiet_decoders():
+        photo = decode_file(path, short_side)
+    return photo if short_side is None else resize_short_side(photo, short_side)
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from helpers.data.photos.decoding import open_photo, quiet_decoders, reason
 from helpers.data.photos.sources import cores
-from helpers.data.photos.strict import Contents, decode_strictly
+from helpers.data.photos.strict import decode_strictly
 from helpers.data.photos.values import Values
 from helpers.errors import HelpersError
 from helpers.files import cache_dir, write_json
@@ -35,7 +34,7 @@ PHOTO_ENDINGS = {
 STAND_IN = re.compile(r"(image|img|photo|picture).?(not.?(found|available)|unavailable|missing)|placeholder", re.I)
 """Names that websites give to the image they show in place of a missing photo."""
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,18 @@ class Checked:
         changed: time of the last change, in nanoseconds.
         digest: SHA-256 of its bytes; "" if it could not be read.
         problem: why it is no readable photo; "" if it is one.
-        contents: what else the photo holds; None if it is not readable.
+        fingerprint: by which near copies are found, see `helpers.data.photos.copies`.
+        pages: images in the file, counted for TIFF alone.
+        values: of a gray image of more than 8 bits, see `helpers.data.photos.values`.
     """
 
     size: int
     changed: int
     digest: str
     problem: str
-    contents: Contents | None = None
+    fingerprint: str = ""
+    pages: int = 1
+    values: Values | None = None
 
 
 def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
@@ -80,7 +83,7 @@ def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
 
 def examine(file: Path) -> Checked:
     """What a file holds; never raises."""
-    stamp, digest, problem, contents = _size_and_time(file), "", "", None
+    stamp, digest, problem, found = _size_and_time(file), "", "", ()
     try:
         if is_pipe(file):
             raise OSError("it is neither a file nor a folder")
@@ -89,10 +92,10 @@ def examine(file: Path) -> Checked:
         if STAND_IN.search(file.stem):
             problem = "by its name a stand-in for a photo that was not found"
         else:
-            contents = decode_strictly(data)
+            found = decode_strictly(data)
     except Exception as error:
         problem = "a link to a file that is not there" if file.is_symlink() and not file.exists() else reason(error)
-    return Checked(*stamp, digest, problem, contents)
+    return Checked(*stamp, digest, problem, *found)
 
 
 def claims_to_be_photo(file: Path) -> bool:
@@ -124,16 +127,9 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 def _recall(record: Path) -> dict[str, Checked]:
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        return {name: _checked(*values) for name, values in kept["files"].items()} if kept["version"] == VERSION else {}
+        return {name: Checked(*values) for name, values in kept["files"].items()} if kept["version"] == VERSION else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # nothing kept, or not by us: examine again
-
-
-def _checked(size: int, changed: int, digest: str, problem: str, contents: list[Any] | None) -> Checked:
-    if contents is not None:
-        *others, values = contents
-        contents = Contents(*others, None if values is None else Values(*values))
-    return Checked(size, changed, digest, problem, contents)
 
 
 def _remember(record: Path, known: dict[str, Checked]) -> None:

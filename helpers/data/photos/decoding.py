@@ -25,7 +25,7 @@ from torch import Tensor
 from helpers.data.photos.colors import in_srgb, to_srgb
 from helpers.data.photos.values import Range, eight_bits, is_deep
 from helpers.data.preprocessing import Preprocessing
-from helpers.data.transforms import resize_as, resize_short_side
+from helpers.data.transforms import resize_as
 from helpers.errors import HelpersError
 
 DRAFT_FROM = 6
@@ -53,24 +53,10 @@ REASONS = {
 """What the decoders' errors mean, in plain words."""
 
 
-def read_photo(path: str | Path, short_side: int | None = None, interpolation: str = "bilinear") -> Tensor:
-    """Read a photo: uint8 RGB (3, H, W), upright, transparent parts on white.
-
-    Args:
-        path: the file; its content decides what it is, not its name.
-        short_side: shrink or enlarge to this many pixels on the shorter side; None keeps the photo's size.
-        interpolation: "bilinear", "bicubic" or "nearest".
-
-    Raises:
-        HelpersError: if the file is missing, damaged, or no image.
-    """
-    with quiet_decoders():
-        photo = decode_file(Path(path), short_side)
-    return photo if short_side is None else resize_short_side(photo, short_side, interpolation)
-
-
 def prepared_photo(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     """Read a photo for a network: uint8 RGB (3, H, W), resized as its preprocessing says, not yet cropped.
+
+    The file's content decides what it is, not its name.
 
     Raises:
         HelpersError: if the file is missing, damaged, or no image.

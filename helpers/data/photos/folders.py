@@ -15,7 +15,7 @@ from helpers.data.photos.remarks import listed
 from helpers.data.photos.splitting import groups_of, split_by_content, split_by_group
 from helpers.data.photos.values import choose_range
 from helpers.data.tasks import Split, Task
-from helpers.errors import HelpersError, warn
+from helpers.errors import HelpersError, note, warn
 
 MOST_BROKEN = 0.1
 """A larger part of unreadable photos is an error."""
@@ -51,34 +51,29 @@ def load_folder(
             classes are left, class names differ only by case or blanks, over a tenth of the photos is broken, or
             `labels`, `group` or `class_names` do not fit the photos.
     """
-    table = None if labels is None else read_labels(Path(labels), folder)
-    found = photos_by_split(folder) if table is None else table.found()
+    found, rows = read_labels(Path(labels), folder) if labels is not None else (photos_by_split(folder), {})
     _refuse_lookalikes(found)
     checked = _readable(folder, found)
     classes = _classes(folder, found)
     names = {name: name for name in classes} if class_names is None else name_classes(classes, Path(class_names))
     splits = {part: _split(photos, tuple(names)) for part, photos in found.items()}
+    classes, train = tuple(names.values()), splits["train"]
+    copies = remarks.number_copies(splits, {file: checked[file].fingerprint for file in checked}, classes)
     files = [file for split in splits.values() for file in split.files]
-    contents = [checked[file].contents for file in files]
-    copies = remarks.copies_of(splits, checked, tuple(names.values()))
-    groups = None if group is None else groups_of(group, files, folder, table.rows if table else {})
-    if "val" not in splits:
-        train, wanted = splits["train"], "test" not in splits
-        if groups is not None:
-            splits |= split_by_group(train, tuple(names), groups, seed, test=wanted)
-        else:
-            same = [copies[file] for file in train.files]
-            if any(len({same[i] for i in (train.labels == k).nonzero()}) < 2 for k in range(len(classes))):
-                same = [checked[file].digest for file in train.files]  # a class of look-alikes can only be split so
-            splits |= split_by_content(train, tuple(names), same, seed, test=wanted)
-    elif groups is not None:
+    groups = {} if group is None else groups_of(group, files, folder, rows)
+    if "val" in splits:
         remarks.name_shared_groups(splits, groups)
-    remarks.name_pages(folder, files, contents)
-    remarks.weigh_validation(splits["val"], tuple(names.values()))
-    value_range = choose_range([each.values for each in contents if each.values], folder)
-    return Task(
-        folder.resolve().name, tuple(names.values()), splits["train"], splits["val"], splits.get("test"), value_range
-    )
+    elif groups:
+        splits |= split_by_group(train, classes, groups, seed, test="test" not in splits)
+    else:
+        digests = [checked[file].digest for file in train.files]
+        splits |= split_by_content(train, classes, copies[: len(train)], digests, seed, test="test" not in splits)
+    remarks.weigh_validation(splits["val"], classes)
+    pages = [f"{file.relative_to(folder)} ({checked[file].pages})" for file in files if checked[file].pages > 1]
+    if pages:
+        note(f"{folder}: {len(pages)} files hold several pages, of which the first is read: {listed(pages)}.")
+    value_range = choose_range([checked[file].values for file in files if checked[file].values], folder)
+    return Task(folder.resolve().name, classes, splits["train"], splits["val"], splits.get("test"), value_range)
 
 
 def refuse_no_folder(name: str, known: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
-from helpers.data.photos.checks import Checked
 from helpers.data.photos.copies import near_copies
-from helpers.data.photos.strict import Contents
 from helpers.data.tasks import Split
-from helpers.errors import note, warn
+from helpers.errors import warn
 
 NAMED = 30
 """How many files a message names at most."""
@@ -26,74 +25,42 @@ def listed(names: Iterable[str], between: str = ", ", before: str = "") -> str:
     return before * bool(names) + between.join([*names[:NAMED], *more])
 
 
-def copies_of(splits: Mapping[str, Split], checked: Mapping[Path, Checked], classes: Sequence[str]) -> dict[Path, int]:
-    """Name copies of a photo in two splits, under two classes, or many times in one class.
+def number_copies(splits: Mapping[str, Split], fingerprints: Mapping[Path, str], classes: Sequence[str]) -> list[int]:
+    """Number all photos, those of the first split first, so that copies and near copies have the same number.
 
-    Returns:
-        A number for each photo; copies and near copies of one photo have the same.
+    Copies in two splits, under two classes, or many times in one class are named.
     """
-    photos = [
-        (file, part, label)
-        for part, split in splits.items()
-        for file, label in zip(split.files, split.labels.tolist(), strict=True)
+    labeled = [
+        (part, *pair) for part, split in splits.items() for pair in zip(split.files, split.labels.tolist(), strict=True)
     ]
-    numbers = near_copies([checked[file].contents.fingerprint for file, _, _ in photos]).tolist()
-    first: dict[object, tuple[Path, str, int]] = {}
-    leaks, near_leaks, contradictions = [], [], []
-    for photo, number in zip(photos, numbers, strict=True):
-        file, part, label = photo
-        digest = checked[file].digest
-        other, other_part, other_label = first.setdefault(digest, photo)
-        if other_part != part:
-            leaks.append(f"{other} = {file}")
-        elif other_label != label:
-            contradictions.append(f"{other} = {file}")
-        near, near_part, _ = first.setdefault(number, photo)
-        if near_part != part and other_part == part:
-            near_leaks.append(f"{near} = {file}")
-    for pairs, what in (
-        (leaks, "photos stand in two splits, so that scores flatter the model"),
-        (near_leaks, "photos look the same as one in another split, so that scores flatter the model"),
-        (contradictions, "photos stand under two classes"),
+    numbers = near_copies([fingerprints[file] for _, file, _ in labeled])
+    alike = defaultdict(list)
+    for number, photo in zip(numbers, labeled, strict=True):
+        alike[number].append(photo)
+    leaks, contradictions, often = [], [], []
+    for (first_part, first, first_label), *others in alike.values():
+        leaks += [f"{first} = {file}" for part, file, _ in others if part != first_part]
+        contradictions += [
+            f"{first} = {file}" for part, file, label in others if part == first_part and label != first_label
+        ]
+        if len(others) >= MOST_COPIES:
+            often.append(f"{first} and {len(others)} copies of it in {classes[first_label]}")
+    for found, what in (
+        (leaks, "photos stand in two splits, or look the same as one there, so that scores flatter the model"),
+        (contradictions, "photos stand under two classes, or look the same as one there"),
+        (often, "photos stand many times in a class, and count as often"),
     ):
-        if pairs:
-            warn(f"{len(pairs)} {what}; keep one of each: {listed(pairs, '; ')}.")
-    counts = Counter((label, number) for (_, _, label), number in zip(photos, numbers, strict=True))
-    often = [
-        f"{first[number][0]} and {count - 1} copies of it in {classes[label]}"
-        for (label, number), count in counts.most_common()
-        if count > MOST_COPIES
-    ]
-    if often:
-        warn(f"a photo stands many times in a class, and counts as often: {listed(often, '; ')}; keep one of each.")
-    return {file: number for (file, _, _), number in zip(photos, numbers, strict=True)}
+        if found:
+            warn(f"{len(found)} {what}; keep one of each: {listed(found, '; ')}.")
+    return numbers
 
 
 def name_shared_groups(splits: Mapping[str, Split], groups: Mapping[Path, str]) -> None:
     """Name groups whose photos stand in two splits."""
-    members = {part: {groups[file] for file in split.files} for part, split in splits.items()}
-    shared = sorted(
-        {
-            name
-            for part, names in members.items()
-            for other in members
-            if other != part
-            for name in names & members[other]
-        }
-    )
+    members = [{groups[file] for file in split.files if file in groups} for split in splits.values()]
+    shared = set().union(*(one & other for one, other in combinations(members, 2)))
     if shared:
-        warn(f"{len(shared)} groups stand in two splits, so that scores flatter the model: {listed(shared)}.")
-
-
-def name_pages(folder: Path, files: Sequence[Path], contents: Sequence[Contents]) -> None:
-    """Name files with several pages."""
-    several = [
-        f"{file.relative_to(folder)} ({each.pages})"
-        for file, each in zip(files, contents, strict=True)
-        if each.pages > 1
-    ]
-    if several:
-        note(f"{folder}: {len(several)} files hold several pages, of which the first is read: {listed(several)}.")
+        warn(f"{len(shared)} groups stand in two splits, so that scores flatter the model: {listed(sorted(shared))}.")
 
 
 def weigh_validation(val: Split, classes: Sequence[str]) -> None:
@@ -101,9 +68,7 @@ def weigh_validation(val: Split, classes: Sequence[str]) -> None:
     counts = Counter(val.labels.tolist())
     if len(counts) == 1:
         only = classes[next(iter(counts))]
-        warn(
-            f"all validation photos are of {only}, so that always answering {only} scores 100 %; add the other classes."
-        )
+        warn(f"all validation photos are of {only}, so that always answering {only} scores 100 %; add other classes.")
     elif max(counts.values()) == 1:
         warn(
             f"the validation set holds a single photo of each class: its accuracy comes in steps of "

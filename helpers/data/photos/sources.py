@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import os
 import shutil
@@ -10,11 +9,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import combinations
 from pathlib import Path
 from statistics import median
 
-import torch
 from torch import Tensor
 
 from helpers.data.photos.cache import stored_images
@@ -121,14 +118,12 @@ def open_task(task: Task, preprocessing: Preprocessing, mode: str) -> dict[str, 
         _say_what_the_crop_hides(task.train.files, preprocessing)
     keep = mode == "memory" or (mode == "auto" and _fits(splits, preprocessing))
     try:
-        opened = {part: _open(split, preprocessing, keep) for part, split in splits.items()}
+        return {part: _open(split, preprocessing, keep) for part, split in splits.items()}
     except HelpersError as error:
         if mode == "memory" or not isinstance(error.__cause__, OSError):
             raise
         warn(f"photos are decoded anew in every epoch: {error}")
         return {part: _open(split, preprocessing, False) for part, split in splits.items()}
-    _warn_of_equal_pixels([images for images in opened.values() if isinstance(images, CachedPhotos)])
-    return opened
 
 
 def _open(split: Split, preprocessing: Preprocessing, keep: bool) -> Images:
@@ -154,25 +149,6 @@ def _say_what_the_crop_hides(files: Sequence[Path], preprocessing: Preprocessing
         note(
             f"the network sees the central square of a photo, which hides {1 - seen:.0%} or more of most photos here. "
             "To show them whole, squash or pad them (--resize, Preprocessing.with_resize)."
-        )
-
-
-def _warn_of_equal_pixels(splits: list[CachedPhotos]) -> None:
-    """Name photos of two splits whose files differ but whose pixels do not (other metadata, another format)."""
-    pairs = []
-    for one, two in combinations(splits, 2):
-        places = {checksum: i for i, checksum in enumerate(one.stored.checksums)}
-        for j, checksum in enumerate(two.stored.checksums):
-            i = places.get(checksum)
-            if i is None or not torch.equal(one.stored[i], two.stored[j]):
-                continue
-            if not filecmp.cmp(one.files[i], two.files[j], shallow=False):  # equal files: `load_task` said so
-                pairs.append(f"{one.files[i]} = {two.files[j]}")
-    if pairs:
-        more = f"; and {len(pairs) - 10} more" if len(pairs) > 10 else ""
-        warn(
-            f"{len(pairs)} photos stand in two splits, saved in different ways, so that scores flatter the model; "
-            f"keep one of each: {'; '.join(pairs[:10])}{more}."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,14 +18,15 @@ ENOUGH_FOR_THREE = 20
 
 
 def split_by_content(
-    split: Split, classes: Sequence[str], copies: Sequence[object], seed: int, *, test: bool
+    split: Split, classes: Sequence[str], copies: Sequence[int], digests: Sequence[str], seed: int, *, test: bool
 ) -> dict[str, Split]:
     """Parts "train", "val" and perhaps "test" of a split, each with its share of every class.
 
     Args:
         split: the labeled photos.
         classes: the class names.
-        copies: a key of each photo; photos of one class with the same key get into the same part.
+        copies: a number of each photo; copies in one class have the same, and get into the same part.
+        digests: a hash of each photo's content, by which a class that holds only near copies is split.
         seed: another seed, another split.
         test: whether a test part is wanted; it is made if each class has `ENOUGH_FOR_THREE` photos.
 
@@ -34,6 +34,7 @@ def split_by_content(
         HelpersError: if a class has fewer than two different photos.
     """
     groups = [_groups(split, copies, label) for label in range(len(classes))]
+    groups = [_groups(split, digests, k) if len(group) < 2 else group for k, group in enumerate(groups)]
     scarce = [f"{name} ({len(group)})" for name, group in zip(classes, groups, strict=True) if len(group) < 2]
     if scarce:
         raise HelpersError(
@@ -67,13 +68,7 @@ def _groups(split: Split, copies: Sequence[object], label: int) -> list[list[int
 def groups_of(
     group: str, files: Sequence[Path], folder: Path, rows: Mapping[Path, Mapping[str, str]]
 ) -> dict[Path, str]:
-    """The group of each photo; a photo of none is a group of its own.
-
-    Args:
-        group: a column of the table, or a regular expression for the photos' paths.
-        files: the photos.
-        folder: the paths are those within it.
-        rows: the table's row of each photo; empty without a table.
+    """The group of each photo: a column of its table's row, or what a regular expression finds in its path.
 
     Raises:
         HelpersError: if it is no expression, or puts no two photos together.
@@ -101,14 +96,7 @@ def _matched(match: re.Match[str] | None) -> str:
 def split_by_group(
     split: Split, classes: Sequence[str], groups: Mapping[Path, str], seed: int, *, test: bool
 ) -> dict[str, Split]:
-    """Parts "train", "val" and perhaps "test", each group whole in one of them (scikit-learn's StratifiedGroupKFold).
-
-    Args:
-        split: the labeled photos.
-        classes: the class names.
-        groups: the group of each photo.
-        seed: another seed, another split.
-        test: whether a test part is wanted; it is made if each class has `ENOUGH_FOR_THREE` photos in three groups.
+    """As `split_by_content`, each group whole in one part (scikit-learn's StratifiedGroupKFold).
 
     Raises:
         HelpersError: if a class has a single group, or there would be no photo of it to train with.
@@ -120,19 +108,13 @@ def split_by_group(
             f"all photos of {classes[held.index(1)]} are one group, which cannot lie in train and val; add photos of "
             "others, or make the folders train and val yourself."
         )
-    rest, parts = np.arange(len(split)), {}
     three = test and np.bincount(labels).min() >= ENOUGH_FOR_THREE and min(held) >= 3
-    for part in ("val", "test") if three else ("val",):
-        folds = min(6 if three else 5, len(set(keys[rest])), np.bincount(labels[rest]).max())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rare classes, which are named below
-            cut = list(
-                StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32).split(
-                    rest, labels[rest], keys[rest]
-                )
-            )
-        train, taken = max(cut, key=lambda fold: min(len(set(labels[rest[members]])) for members in fold))
+    rest, parts = np.arange(len(split)), {}
+    for part, most in {"val": 6, "test": 5}.items() if three else [("val", 5)]:
+        folds = StratifiedGroupKFold(min(most, *held), shuffle=True, random_state=seed % 2**32)
+        train, taken = next(folds.split(rest, labels[rest], keys[rest]))
         parts[part], rest = rest[taken], rest[train]
+        held = [count - 1 for count in held]
     for part, members in {"train": rest, **parts}.items():
         gone = [name for label, name in enumerate(classes) if label not in labels[members]]
         if gone and part == "train":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import simplejpeg
 from PIL import Image
@@ -16,35 +15,22 @@ MOST_OBLONG = 50
 """Longer side over shorter side from which an image is a strip (a ruler, a tracking pixel) and no photo."""
 
 SMALL = 64
-"""Pixels on the shorter side of the decoded photo, at least."""
+"""Pixels on the shorter side of a JPEG decoded for this, at least."""
 
-DAMAGE = re.compile("corrupt|premature|inconsistent|invalid", re.I)
-"""What libjpeg says where it patches something over."""
-
-STRAY_BYTES = re.compile(r"\b1?\d extraneous bytes before marker 0xd9")
-"""What libjpeg reports of cameras that fill up the end of a file; nothing of the photo is lost."""
+DAMAGE = re.compile(
+    r"^(?!.*\b1?\d extraneous bytes before marker 0xd9).*(corrupt|premature|inconsistent|invalid)", re.I
+)
+"""What libjpeg says where it patches something over; some cameras fill up the end with a few bytes."""
 
 COMPRESSED = {"WEBP": b"VP8 ", "AVIF": b"mdat", "JPEG2000": b"jp2c"}
 """Where the pixels begin in formats whose decoders report no damage; compressed data hold no long run of zeros."""
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a readable photo holds.
-
-    Attributes:
-        fingerprint: see `helpers.data.photos.copies.fingerprint`.
-        pages: images in the file, counted for TIFF alone.
-        values: the least and greatest value of a gray image of more than 8 bits.
-    """
-
-    fingerprint: str
-    pages: int = 1
-    values: Values | None = None
-
-
-def decode_strictly(data: bytes) -> Contents:
+def decode_strictly(data: bytes) -> tuple[str, int, Values | None]:
     """Decode all of a photo, and raise where its decoder reports damage or must have patched it over.
+
+    Returns:
+        Its `fingerprint`, how many pages it has (TIFF), and its values if it is gray with more than 8 bits.
 
     Raises:
         Exception: whatever the decoders raise; see `helpers.data.photos.decoding.reason`.
@@ -55,16 +41,15 @@ def decode_strictly(data: bytes) -> Contents:
         if max(image.size) > MOST_OBLONG * min(image.size):
             raise ValueError(f"it is a strip of {image.width} x {image.height} pixels")
         if image.format in ("JPEG", "MPO"):
-            return Contents(fingerprint(_strict_jpeg(image, data)))
+            return fingerprint(_strict_jpeg(image, data)), 1, None
         if image.format == "PNG":
             with open_photo(data) as other:
                 other.verify()  # compares the checksum of each part
         image.load()
         _refuse_zeros(image, data)
         values = values_of(image) if is_deep(image) else None
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        small = shown(image, values and (values.least, values.greatest))
-        return Contents(fingerprint(small), pages, values)
+        pages = image.n_frames if image.format == "TIFF" else 1
+        return fingerprint(shown(image, values and values[:2])), pages, values
 
 
 def _strict_jpeg(image: Image.Image, data: bytes) -> Image.Image:
@@ -73,18 +58,18 @@ def _strict_jpeg(image: Image.Image, data: bytes) -> Image.Image:
     sides = {"min_height": SMALL, "min_width": SMALL} if min(image.size) > SMALL else {}
     try:
         pixels = simplejpeg.decode_jpeg(data, space, strict=True, **sides)
-        small = Image.fromarray(pixels[..., 0] if space == "GRAY" else pixels, image.mode)
-        small.info["exif"] = image.info.get("exif", b"")
     except ValueError as error:
-        if DAMAGE.search(str(error)) and not STRAY_BYTES.search(str(error)):
+        if DAMAGE.search(str(error)):
             raise
-        small = image  # a kind that only Pillow decodes, or a harmless remark
+        return upright(image).convert("RGB")  # a kind that only Pillow decodes, or a harmless remark
+    small = Image.fromarray(pixels[..., 0] if space == "GRAY" else pixels, image.mode)
+    small.info["exif"] = image.info.get("exif", b"")
     return upright(small).convert("RGB")
 
 
 def _refuse_zeros(image: Image.Image, data: bytes) -> None:
     """Find a part that was overwritten by zeros; a blank area takes fewer than a byte for 4096 pixels."""
-    start = data.find(COMPRESSED.get(image.format, b"\0none"))
+    start = data.find(COMPRESSED.get(image.format, data + b"."))
     longest = max(map(len, re.findall(rb"\0{64,}", data[start:])), default=0) if start >= 0 else 0
     if longest > 64 + image.width * image.height / 2048:
         raise ValueError(f"{longest} bytes within it were overwritten by zeros")

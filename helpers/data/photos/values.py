@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -13,14 +12,8 @@ from helpers.errors import note
 Range = tuple[float, float]
 """The values that become black and white."""
 
-
-@dataclass(frozen=True)
-class Values:
-    """The least and the greatest value of one image, and whether they are whole numbers."""
-
-    least: float
-    greatest: float
-    whole: bool
+Values = tuple[float, float, bool]
+"""Of an image: the least value, the greatest, and whether they are whole numbers."""
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -29,43 +22,27 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def values_of(image: Image.Image) -> Values:
-    """The values that an image holds.
-
-    Raises:
-        ValueError: if one of them is not a finite number.
-    """
+    """The values that an image holds; ValueError if one of them is not a finite number."""
     values = np.asarray(image)
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite numbers")
-    return Values(float(values.min()), float(values.max()), values.dtype.kind in "ui")
+    return float(values.min()), float(values.max()), values.dtype.kind in "ui"
 
 
 def eight_bits(image: Image.Image, value_range: Range | None = None) -> Image.Image:
-    """A deep gray image in 256 shades, mode "L".
+    """A deep gray image in 256 shades, mode "L"; values beyond black and white are clipped.
 
-    Args:
-        image: for which `is_deep` holds.
-        value_range: black and white; values beyond are clipped. None guesses them from this image alone: 0 to 65535
-            for 16 bits; else 0 to 1 (floating point), 255 or 65535, or its least and greatest value outside of these.
-
-    Raises:
-        ValueError: if a value is not a finite number.
+    Without a range it is guessed from this image alone: 0 to 65535 for 16 bits; else 0 to 1 (floating point), 255 or
+    65535, or from the least to the greatest value outside of these.
     """
-    found, values = values_of(image), np.asarray(image)
+    (least, greatest, whole), values = values_of(image), np.asarray(image)
     if value_range is None:
-        sixteen = values.dtype.kind == "u" and values.dtype.itemsize == 2  # in either order of bytes
-        value_range = (0.0, 65535.0) if sixteen else _usual(found)
+        usual = [65535.0] if values.dtype.kind == "u" and values.dtype.itemsize == 2 else [255.0, 65535.0]
+        white = next((end for end in [1.0] * (not whole) + usual if least >= 0 and greatest <= end), None)
+        value_range = (least, greatest) if white is None else (0.0, white)
     black, white = value_range
     scaled = (values.astype(np.float64) - black) * (255 / max(white - black, 1e-12))
     return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
-
-
-def _usual(found: Values) -> Range:
-    if found.least < 0 or found.greatest > 65535:
-        return found.least, found.greatest
-    if not found.whole and found.greatest <= 1:
-        return 0.0, 1.0
-    return 0.0, 255.0 if found.greatest <= 255 else 65535.0
 
 
 def choose_range(found: Sequence[Values], where: object) -> Range | None:
@@ -76,17 +53,13 @@ def choose_range(found: Sequence[Values], where: object) -> Range | None:
     """
     if not found:
         return None
-    least, greatest = min(each.least for each in found), max(each.greatest for each in found)
-    whole = all(each.whole for each in found)
-    black = 0.0 if 0 <= least <= greatest / 2 else least
-    white = greatest
+    least, greatest, whole = min(v[0] for v in found), max(v[1] for v in found), all(v[2] for v in found)
+    black, white = 0.0 if 0 <= least <= greatest / 2 else least, max(greatest, least + 1e-6)
     if black == 0 and whole:
-        white = float(2 ** int(greatest).bit_length() - 1)
+        white = 2.0 ** max(1, int(greatest).bit_length()) - 1
     elif black == 0 and 0.5 < greatest <= 1:
         white = 1.0
-    white = white if white > black else black + 1
-    usual = (65535,) if whole else (1, 255, 65535)
-    if black != 0 or white not in usual:
+    if black != 0 or white not in ((65535,) if whole else (1, 255, 65535)):
         note(
             f"{where}: {len(found)} images of over 8 bits hold values from {least:g} to {greatest:g}; {black:g} "
             f"is taken as black and {white:g} as white in all of them, and in photos that the trained model sees later."
