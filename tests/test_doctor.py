@@ -12,6 +12,8 @@ from tests.mistakes.small import CLASSES, photos, small_world
 from transfer_doctor import DiagnosisError, guard
 from transfer_doctor.catalogue import CHECKS
 from transfer_doctor.report import Diagnosis
+from transfer_doctor.symptoms import SYMPTOMS
+from transfer_doctor.watching import catalogue as watching
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +181,13 @@ def test_accelerate_wrappers_are_looked_into(world):
     diagnosis = diagnose(prepared[0], prepared[1], prepared[2], scheduler=prepared[3], classes=CLASSES)
     assert not diagnosis.of("error"), diagnosis
     assert not diagnosis.of("warning"), diagnosis
+
+
+def test_every_check_says_how_it_looks_and_what_to_do():
+    for code, check in CHECKS.items():
+        text = check.function.__doc__
+        assert all(f"{part}: " in text for part in ("Symptom", "By hand", "Repair")), code
+
+
+def test_the_index_by_symptom_leads_to_every_finding():
+    assert {code for codes in SYMPTOMS.values() for code in codes} == {*CHECKS, *watching.CHECKS}

@@ -19,7 +19,14 @@ STRONG = 10  # times as many images in the largest class as in the smallest
 
 @check("error", needs=("loader",), unless=("labels-from-one",))
 def labels_out_of_range(case: Case) -> Symptom | None:
-    """A label names a class that the model has no output for."""
+    """A label names a class that the model has no output for.
+
+    Symptom: an error about a target out of bounds; on a GPU a device-side assert.
+
+    By hand: `print(labels.min(), labels.max())` over the whole dataset.
+
+    Repair: as many outputs as classes, and labels from 0 to classes - 1.
+    """
     outputs, source = _outputs(case)
     for sample in case.samples:
         labels = sample.labels
@@ -39,7 +46,14 @@ def labels_out_of_range(case: Case) -> Symptom | None:
 
 @check("error", needs=("loader",))
 def labels_from_one(case: Case) -> Symptom | None:
-    """Labels start at 1 instead of 0."""
+    """Labels start at 1 instead of 0.
+
+    Symptom: an error about a target out of bounds, or one output that is never predicted.
+
+    By hand: `print(labels.min())` is 1.
+
+    Repair: subtract 1.
+    """
     for sample in case.samples:
         labels = sample.labels
         if labels is None or not sample.whole or len(labels) == 0 or int(labels.min()) != 1:
@@ -70,7 +84,14 @@ def labels_from_one(case: Case) -> Symptom | None:
     unless=("labels-from-one", "labels-out-of-range", "classes-merged", "head-wrong-size"),
 )
 def classes_missing(case: Case) -> Symptom | None:
-    """A class has no training image."""
+    """A class has no training image.
+
+    Symptom: these classes are never predicted; validation accuracy has a ceiling.
+
+    By hand: `torch.bincount(labels)` over all batches of one epoch.
+
+    Repair: fill the folder, or split at random and by class.
+    """
     sample = case.train_loader
     labels = _whole_labels(sample)
     classes, source = expected_classes(case)
@@ -97,7 +118,14 @@ def classes_missing(case: Case) -> Symptom | None:
 
 @check("warning", needs=("train_loader",), unless=("labels-from-one",))
 def classes_merged(case: Case) -> Symptom | None:
-    """Images from different class folders carry the same label."""
+    """Images from different class folders carry the same label.
+
+    Symptom: two classes are confused with each other throughout.
+
+    By hand: print file name and label of a few images of each folder.
+
+    Repair: `dataset.class_to_idx` gives the numbers.
+    """
     for sample in case.samples:
         if not sample.files or sample.stored_labels is None:
             continue  # labels read batch by batch come in another order than the files
@@ -120,7 +148,14 @@ def classes_merged(case: Case) -> Symptom | None:
 
 @check("error", needs=("train_loader", "val_loader"))
 def class_order_differs(case: Case) -> Symptom | None:
-    """Training and validation number their classes differently."""
+    """Training and validation number their classes differently.
+
+    Symptom: training accuracy is high and validation near or below that of guessing.
+
+    By hand: `train_set.class_to_idx == val_set.class_to_idx`.
+
+    Repair: one mapping for both, made from the training folders.
+    """
     train, val = _numbering(case.train_loader), _numbering(case.val_loader)
     if not train or not val:
         raise CannotTell("a dataset tells neither class names nor class folders")
@@ -142,7 +177,14 @@ def class_order_differs(case: Case) -> Symptom | None:
 
 @check("warning", needs=("loader",))
 def class_names_in_another_order(case: Case) -> Symptom | None:
-    """The class names that were given are in another order than the dataset's."""
+    """The class names that were given are in another order than the dataset's.
+
+    Symptom: validation accuracy is high, and in use predictions carry wrong names.
+
+    By hand: show some validation images with the names of their labels.
+
+    Repair: take the names from `dataset.classes`.
+    """
     if case.classes is None:
         raise CannotTell("no class names were given")
     names = case.sample.class_names
@@ -187,7 +229,14 @@ def _numbered_folders(names: list[str], given: list[str], numbers: list[int]) ->
 
 @check("warning", needs=("train_loader",), unless=("class-weights-backwards", "images-never-drawn"))
 def class_imbalance(case: Case) -> Symptom | None:
-    """Some classes have many times as many training images as others."""
+    """Some classes have many times as many training images as others.
+
+    Symptom: accuracy is high and rare classes are never predicted.
+
+    By hand: `torch.bincount(labels)`, and the accuracy of each class.
+
+    Repair: weight the loss or the sampling by one over the count.
+    """
     sample = case.train_loader
     labels = torch.cat(sample.epoch_labels) if sample.epoch_labels else torch.empty(0)
     if getattr(case.criterion, "weight", None) is not None or len(labels) < 20:

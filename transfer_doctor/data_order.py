@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from transfer_doctor.case import Case
-from transfer_doctor.findings import Symptom, check
+from transfer_doctor.findings import CannotTell, Symptom, check
 from transfer_doctor.loader_sample import LoaderSample
 
 SORTED = 0.9  # fraction of neighbors with the same label from which an epoch counts as sorted
@@ -14,7 +14,14 @@ SHUFFLE = "train_loader = DataLoader(train_dataset, batch_size={size}, shuffle=T
 
 @check("note", needs=("train_loader",))
 def repeats_without_set_epoch(case: Case) -> Symptom | None:
-    """The training loader repeats its order in every epoch, unless `set_epoch` is called."""
+    """The training loader repeats its order in every epoch, unless `set_epoch` is called.
+
+    Symptom: none, or overfitting a little sooner.
+
+    By hand: print the first labels of two epochs.
+
+    Repair: `sampler.set_epoch(epoch)` before each pass.
+    """
     sample = case.train_loader
     if len(sample.batch_sizes) < 2 or not sample.repeats or not sample.reshuffled_by_set_epoch:
         return None
@@ -32,7 +39,14 @@ def _counts(sample: LoaderSample, name: str) -> bool:
 
 @check("warning", needs=("train_loader",), unless=("sorted-batches", "repeats-without-set-epoch"))
 def not_shuffled(case: Case) -> Symptom | None:
-    """Training images come in the same order in every epoch."""
+    """Training images come in the same order in every epoch.
+
+    Symptom: overfitting a little sooner; the loss has the same bumps in every epoch.
+
+    By hand: print the first labels of two epochs.
+
+    Repair: `shuffle=True` for the training loader.
+    """
     sample = case.train_loader
     if len(sample.batch_sizes) < 2 or not sample.repeats:
         return None
@@ -47,7 +61,14 @@ def not_shuffled(case: Case) -> Symptom | None:
 
 @check("error", needs=("train_loader",))
 def sorted_batches(case: Case) -> Symptom | None:
-    """Training images come class by class."""
+    """Training images come class by class.
+
+    Symptom: the loss falls to zero and jumps again and again within an epoch; afterward one class is predicted.
+
+    By hand: print the labels of one batch: all are the same.
+
+    Repair: `shuffle=True` for the training loader.
+    """
     sample = case.train_loader
     batches = sample.epoch_labels
     if len(batches) < 2 or (not sample.whole and sample.order(0) is None and len(batches) < 4):
@@ -72,13 +93,22 @@ def sorted_batches(case: Case) -> Symptom | None:
 
 @check("warning", needs=("model", "train_loader"), unless=("module-raises",))
 def last_batch_of_one(case: Case) -> Symptom | None:
-    """The last batch holds one image, of which BatchNorm cannot take statistics."""
+    """The last batch holds one image, of which BatchNorm cannot take statistics.
+
+    Symptom: an error at the end of the first epoch, `Expected more than 1 value per channel`.
+
+    By hand: `len(dataset) % batch_size` is 1.
+
+    Repair: `drop_last=True` for the training loader.
+    """
     sizes = case.train_loader.batch_sizes
     whole = case.train_loader.order(0) is not None or case.train_loader.first_pass[2]
     model_copy = case.in_training()
     norms = [layer for layer in case.layers if layer.is_batch_norm and model_copy.get_submodule(layer.name).training]
     if not whole or len(sizes) < 2 or sizes[-1] != 1 or not norms:
         return None
+    if case.forward_trace.error is not None:
+        raise CannotTell("the model raises on a batch of any size")
     try:
         with torch.no_grad():
             case.run(model_copy, case.batch[0][:1])

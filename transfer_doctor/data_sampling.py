@@ -16,7 +16,14 @@ ALIKE = 0.9  # correlation of the logarithms of weights and counts
 
 @check("error", needs=("train_loader",))
 def images_never_drawn(case: Case) -> Symptom | None:
-    """The sampler has fewer weights than there are images, so most images are never drawn."""
+    """The sampler has fewer weights than there are images, so most images are never drawn.
+
+    Symptom: most images are never seen; training accuracy is high, validation low.
+
+    By hand: `len(sampler.weights) == len(dataset)`.
+
+    Repair: `weights = class_weights[labels]`, one for each image.
+    """
     sample = case.train_loader
     weights = getattr(sample.sampler, "weights", None)
     if weights is None or not hasattr(sample.dataset, "__len__"):
@@ -35,7 +42,14 @@ def images_never_drawn(case: Case) -> Symptom | None:
 
 @check("warning", needs=("val_loader",))
 def validation_incomplete(case: Case) -> Symptom | None:
-    """The validation loader drops the last batch, so some images are never scored."""
+    """The validation loader drops the last batch, so some images are never scored.
+
+    Symptom: the score is of fewer images than there are, and may change from run to run.
+
+    By hand: count the images in the validation loop, and compare with `len(dataset)`.
+
+    Repair: `drop_last=False` for validation.
+    """
     sample = case.val_loader
     if not getattr(sample.loader, "drop_last", False) or sample.order(0) is None:
         return None
@@ -52,7 +66,14 @@ def validation_incomplete(case: Case) -> Symptom | None:
 
 @check("warning", needs=("train_loader",), unless=("images-never-drawn",))
 def class_weights_backwards(case: Case) -> Symptom | None:
-    """Frequent classes get more weight than rare ones, in the loss or in the sampling."""
+    """Frequent classes get more weight than rare ones, in the loss or in the sampling.
+
+    Symptom: rare classes are never predicted, more so than without weights.
+
+    By hand: print counts and weights side by side.
+
+    Repair: `weights = 1 / counts`.
+    """
     sample = case.train_loader
     weights = _class_weights(case.criterion)
     stored = sample.labels if sample.stored_labels is None else sample.stored_labels

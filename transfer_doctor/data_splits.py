@@ -26,7 +26,14 @@ TWO_DATASETS = (
 
 @check("warning", needs=("val_loader",), unless=("shared-transform",))
 def validation_augmented(case: Case) -> Symptom | None:
-    """Validation images change from pass to pass."""
+    """Validation images change from pass to pass.
+
+    Symptom: validation accuracy is too low and changes from pass to pass.
+
+    By hand: validate twice without training in between.
+
+    Repair: a transform of its own for validation, with nothing random.
+    """
     changed, looked = _changing(case.val_loader)
     if not changed:
         return None
@@ -40,7 +47,14 @@ def validation_augmented(case: Case) -> Symptom | None:
 
 @check("warning", needs=("train_loader", "val_loader"))
 def shared_transform(case: Case) -> Symptom | None:
-    """Training and validation are two views of one dataset object, so they share its transform."""
+    """Training and validation are two views of one dataset object, so they share its transform.
+
+    Symptom: validation accuracy changes from pass to pass; or augmentation seems to do nothing.
+
+    By hand: `train_set.dataset is val_set.dataset`.
+
+    Repair: two dataset objects, split by the same indices.
+    """
     train, val = case.shared_datasets
     if train is None or train is not val:
         return None
@@ -71,7 +85,14 @@ def shared_transform(case: Case) -> Symptom | None:
 
 @check("note", needs=("train_loader",), unless=("repeats-without-set-epoch",))
 def training_never_changes(case: Case) -> Symptom | None:
-    """Training images are the same in every epoch."""
+    """Training images are the same in every epoch.
+
+    Symptom: training accuracy soon reaches 100 %, validation lags behind.
+
+    By hand: take `dataset[0]` twice, and compare.
+
+    Repair: mirror and crop at random; nothing where features are computed once.
+    """
     changed, looked = _changing(case.train_loader)
     if changed or not looked:
         return None
@@ -85,7 +106,14 @@ def training_never_changes(case: Case) -> Symptom | None:
 
 @check("error", needs=("train_loader", "val_loader"))
 def split_overlap(case: Case) -> Symptom | None:
-    """The same images are in training and validation."""
+    """The same images are in training and validation.
+
+    Symptom: validation accuracy is as high as training accuracy; on new photos it is not.
+
+    By hand: compare file names, better the files' hashes.
+
+    Repair: split once, by photo, patient or film, before anything else.
+    """
     train, val = case.train_loader, case.val_loader
     shared, total, how = _shared(case, train, val)
     if not shared:

@@ -16,7 +16,14 @@ BATCHES = 3
 
 @check("note", needs=("model", "train_loader"), unless=("module-raises", "weights-look-random", "nothing-trainable"))
 def frozen_batchnorm_drifts(case: Case) -> Symptom | None:
-    """Frozen BatchNorm layers keep updating their statistics."""
+    """Frozen BatchNorm layers keep updating their statistics.
+
+    Symptom: training is fine, validation is worse than it should be, or differs with the batch size.
+
+    By hand: compare `running_mean` of a frozen BatchNorm layer before and after an epoch.
+
+    Repair: set frozen BatchNorm layers to eval mode after each `model.train()`.
+    """
     model_copy = case.in_training()
     drifting = [layer for layer in case.layers if _drifts(layer, model_copy.get_submodule(layer.name))]
     if not drifting:

@@ -22,7 +22,14 @@ RATES = {"lr", "learning_rate"}
 
 @check("error", needs=("model",))
 def nothing_trainable(case: Case) -> Symptom | None:
-    """No parameter learns."""
+    """No parameter learns.
+
+    Symptom: the loss does not move, or an error says that it does not require a gradient.
+
+    By hand: `sum(p.requires_grad for p in model.parameters())` is 0.
+
+    Repair: `model.fc.requires_grad_(True)`.
+    """
     parameters = list(case.model.parameters())
     if not parameters or any(p.requires_grad for p in parameters):
         return None
@@ -38,7 +45,14 @@ def nothing_trainable(case: Case) -> Symptom | None:
 
 @check("warning", needs=("model",))
 def ignored_attribute(case: Case) -> Iterator[Symptom]:
-    """An attribute that PyTorch ignores was meant to freeze or unfreeze something."""
+    """An attribute that PyTorch ignores was meant to freeze or unfreeze something.
+
+    Symptom: the number of trainable parameters is not what you expect; a frozen part changes.
+
+    By hand: `sum(p.numel() for p in model.parameters() if p.requires_grad)`.
+
+    Repair: `layer.requires_grad_(False)`, with the underscore.
+    """
     for (attribute, value), names in _ignored_on_modules(case.model):
         wrong = [name for name in names if _contradicts(case.model.get_submodule(name), value)]
         if wrong:
@@ -78,7 +92,14 @@ def ignored_attribute(case: Case) -> Iterator[Symptom]:
 
 @check("warning", needs=("model",), unless=("nothing-trainable",))
 def freezing_misaligned(case: Case) -> Symptom | None:
-    """Frozen and trainable parameters of the same kind alternate from layer to layer."""
+    """Frozen and trainable parameters of the same kind alternate from layer to layer.
+
+    Symptom: fine-tuning is worse than training the head alone, or not better.
+
+    By hand: print name and `requires_grad` of each parameter in turn.
+
+    Repair: freeze whole stages by name: `model.layer1.requires_grad_(False)`.
+    """
     flags: dict[tuple[str, str], list[tuple[str, bool]]] = {}
     for layer in case.pretrained_and_norms:
         for name, p in layer.parameters.items():
@@ -107,7 +128,14 @@ def _tops(case: Case) -> tuple[str, ...]:
 
 @check("warning", needs=("model",), unless=("nothing-trainable", "head-frozen", "freezing-misaligned"))
 def freezing_wrong_layers(case: Case) -> Symptom | None:
-    """Layers near the head are frozen while pretrained layers before them learn."""
+    """Layers near the head are frozen while pretrained layers before them learn.
+
+    Symptom: fine-tuning is worse than training the head alone.
+
+    By hand: print name and `requires_grad` of each parameter: frozen ones are to come first.
+
+    Repair: freeze from the stem upward: `stem`, `layer1`, and so on.
+    """
     weighty = [layer for layer in case.pretrained if _is_layer(layer)]
     learning = [layer for layer in weighty if all(p.requires_grad for p in layer.parameters.values())]
     frozen = [layer for layer in weighty if layer.frozen]

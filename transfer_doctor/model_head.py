@@ -23,7 +23,14 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
 
 @check("error", needs=("model", "loader"), unless=("head-edited-in-place", "head-not-reached", "labels-from-one"))
 def head_wrong_size(case: Case) -> Symptom | None:
-    """The head has another number of outputs than the task has classes."""
+    """The head has another number of outputs than the task has classes.
+
+    Symptom: training works, but predictions name classes of the source task, and scores are low at first.
+
+    By hand: `print(model(images).shape)`: the second number is to be the number of your classes.
+
+    Repair: replace the head, then make the optimizer: `model.fc = nn.Linear(model.fc.in_features, classes)`.
+    """
     classes, source = expected_classes(case)
     outputs = case.outputs.shape[-1]
     if outputs == classes or _binary(case, outputs, classes) or case.sample.labels is None:
@@ -44,7 +51,14 @@ def head_wrong_size(case: Case) -> Symptom | None:
 
 @check("error", needs=("model",))
 def head_edited_in_place(case: Case) -> Iterator[Symptom]:
-    """A layer's size was edited as an attribute, which changes no weight."""
+    """A layer's size was edited as an attribute, which changes no weight.
+
+    Symptom: `print(model)` shows the right number of outputs, and the outputs have another.
+
+    By hand: `print(model.fc.weight.shape)`.
+
+    Repair: a new layer: `model.fc = nn.Linear(model.fc.in_features, classes)`.
+    """
     for name, module in case.model.named_modules():
         for attribute, axis in SIZES.get(type(module), {}).items():
             told, weight = getattr(module, attribute), module.weight
@@ -72,7 +86,14 @@ def head_edited_in_place(case: Case) -> Iterator[Symptom]:
 
 @check("error", needs=("model", "loader"))
 def head_not_reached(case: Case) -> Iterator[Symptom]:
-    """A layer with the task's number of outputs is part of the model, but `forward` never uses it."""
+    """A layer with the task's number of outputs is part of the model, but `forward` never uses it.
+
+    Symptom: the loss moves little, or not at all where only the new head learns; outputs keep their old number.
+
+    By hand: `print(model(images).shape)`, and after a backward pass `model.fc.weight.grad`, which is `None`.
+
+    Repair: replace the layer that `forward` uses: `print(model)` shows its name near the end.
+    """
     if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     idle = set(case.forward_trace.unreached)
@@ -96,7 +117,14 @@ def head_not_reached(case: Case) -> Iterator[Symptom]:
 
 @check("note", needs=("model", "loader"), unless=("head-not-reached", "module-raises"))
 def parameters_unused(case: Case) -> Symptom | None:
-    """Parameters that learn, but on which the outputs do not depend."""
+    """Parameters that learn, but on which the outputs do not depend.
+
+    Symptom: none in one process; distributed training stops with an error about unused parameters.
+
+    By hand: after a backward pass, list the parameters whose `grad` is `None`.
+
+    Repair: none if it is an auxiliary head; else remove the layer, or call it in `forward`.
+    """
     if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     trainable = {name for name, p in case.model.named_parameters() if p.requires_grad}
@@ -114,7 +142,14 @@ def parameters_unused(case: Case) -> Symptom | None:
 
 @check("error", needs=("model",), unless=("nothing-trainable", "head-not-reached"))
 def head_frozen(case: Case) -> Symptom | None:
-    """The head does not learn, although other layers do."""
+    """The head does not learn, although other layers do.
+
+    Symptom: the loss hardly moves, and accuracy stays near that of guessing.
+
+    By hand: `print([n for n, p in model.named_parameters() if p.requires_grad])`: the head's names are missing.
+
+    Repair: freeze first, then replace the head; or `model.fc.requires_grad_(True)`.
+    """
     head: Layer = case.head
     others = [layer for layer in case.layers if not layer.frozen and layer is not head]
     if not head.frozen or not others:

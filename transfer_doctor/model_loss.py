@@ -17,7 +17,14 @@ BINARY = ("binary-logits", "probability")
 
 @check("error", needs=("model", "loader"))
 def softmax_over_batch(case: Case) -> Symptom | None:
-    """A softmax runs over the images of a batch instead of over the classes."""
+    """A softmax runs over the images of a batch instead of over the classes.
+
+    Symptom: accuracy near that of guessing though the loss falls; results change with the batch size.
+
+    By hand: `model.eval()(images).sum(0)` is 1 for each class; `.sum(1)` is to be.
+
+    Repair: return the logits; for display `softmax(dim=1)`.
+    """
     outputs = case.outputs
     if outputs.ndim != 2 or len(outputs) < 2 or outputs.shape[1] < 2:
         return None
@@ -52,7 +59,15 @@ def softmax_over_batch(case: Case) -> Symptom | None:
     ),
 )
 def loss_labels_mismatch(case: Case) -> Symptom | None:
-    """Loss and labels fit in shape and type, but the loss does not reward the right answers."""
+    """Loss and labels fit in shape and type, but the loss does not reward the right answers.
+
+    Symptom: the loss falls to some value and stays; all images get about the same answer.
+
+    By hand: print the shapes of outputs and labels; exchange two labels: the loss must change.
+
+    Repair: `nn.CrossEntropyLoss()` for one class per image, `BCEWithLogitsLoss` for several; the same shape for
+    `MSELoss`.
+    """
     outputs, labels = case.answers, case.batch[1][: len(case.answers)]
     shapes = f"Scores are {tuple(outputs.shape)}, labels {tuple(labels.shape)} of type {labels.dtype}"
     several_hot = labels.ndim == 2 and labels.shape == outputs.shape and bool(((labels == 0) | (labels == 1)).all())

@@ -12,7 +12,14 @@ DROPOUT = nn.modules.dropout._DropoutNd
 
 @check("warning", needs=("model",))
 def eval_mode_for_training(case: Case) -> Symptom | None:
-    """The model is in eval mode, though layers that behave differently in training are to learn."""
+    """The model is in eval mode, though layers that behave differently in training are to learn.
+
+    Symptom: overfitting starts early, as dropout is off; BatchNorm keeps the old statistics.
+
+    By hand: `print([n for n, m in model.named_modules() if not m.training])` in the training loop.
+
+    Repair: `model.train()` at the start of each epoch.
+    """
     if case.optimizer is None:
         raise CannotTell("no optimizer was given, so the model may be for evaluation")
     if case.model.training:
@@ -59,7 +66,14 @@ def _stage_left_in_eval(case: Case) -> Symptom | None:
 
 @check("warning", needs=("model", "val_loader"))
 def train_mode_for_evaluation(case: Case) -> Symptom | None:
-    """The model is in train mode where it is to be evaluated."""
+    """The model is in train mode where it is to be evaluated.
+
+    Symptom: validation accuracy is too low and changes from run to run and with the batch size.
+
+    By hand: `print(model.training)` in the validation loop; predict the same image twice.
+
+    Repair: `model.eval()` before validation and prediction.
+    """
     if case.optimizer is not None or case.train_loader is not None:
         raise CannotTell("an optimizer or training loader was given, so the model is about to be trained")
     active = [
@@ -80,7 +94,14 @@ def train_mode_for_evaluation(case: Case) -> Symptom | None:
 
 @check("note", needs=("model", "loader"), unless=("nothing-trainable",))
 def dropout_in_frozen_part(case: Case) -> Symptom | None:
-    """Dropout is active between frozen layers, so the frozen features are noisy in training."""
+    """Dropout is active between frozen layers, so the frozen features are noisy in training.
+
+    Symptom: training loss is higher than validation loss.
+
+    By hand: `print([n for n, m in model.named_modules() if isinstance(m, nn.Dropout) and m.training])`.
+
+    Repair: none if it is meant as regularization; else set the frozen part to eval mode.
+    """
     if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     model_copy = case.in_training()

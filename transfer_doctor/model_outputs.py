@@ -21,7 +21,14 @@ POOLING = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d)
 
 @check("error", needs=("model", "loader"))
 def module_raises(case: Case) -> Symptom | None:
-    """The model raises an error on a batch of its own loader."""
+    """The model raises an error on a batch of its own loader.
+
+    Symptom: an error about shapes, types or devices in the first batch.
+
+    By hand: `model(next(iter(train_loader))[0])`, and read the last lines of the error.
+
+    Repair: what the evidence names: convert, permute or move the images.
+    """
     images = case.batch[0]
     error, where = case.forward_trace.error, case.forward_trace.culprit
     if case.arguments > 1:
@@ -41,7 +48,14 @@ def module_raises(case: Case) -> Symptom | None:
 
 @check("error", needs=("model", "criterion", "loader"), unless=("head-wrong-size", "labels-out-of-range"))
 def loss_raises(case: Case) -> Symptom | None:
-    """The loss raises an error on the model's outputs and the loader's labels."""
+    """The loss raises an error on the model's outputs and the loader's labels.
+
+    Symptom: an error in the line of the loss.
+
+    By hand: print shape and `dtype` of outputs and labels just before the loss.
+
+    Repair: for cross-entropy, scores (B, classes) and labels (B,) of type int64.
+    """
     outputs = case.answers
     labels = case.batch[1][: len(outputs)]
     if not _takes_two(case.criterion):
@@ -80,13 +94,20 @@ def _fits_reshaped(outputs: torch.Tensor, labels: torch.Tensor) -> bool:
     scores = outputs.flatten()
     wanted = labels.float().flatten()
     if len(scores) != len(wanted) and labels.ndim == 1:
-        wanted = nn.functional.one_hot(labels.long(), outputs.shape[-1]).float().flatten()
+        wanted = wanted.repeat_interleave(outputs.shape[-1])  # of class numbers, a row of zeros and a one
     return len(scores) == len(wanted)
 
 
 @check("error", needs=("model", "loader"), unless=("softmax-over-batch",))
 def softmax_before_loss(case: Case) -> Symptom | None:
-    """A softmax comes before a loss that applies its own."""
+    """A softmax comes before a loss that applies its own.
+
+    Symptom: the loss falls slowly and never comes near zero, while accuracy is not bad.
+
+    By hand: `model.eval()(images).sum(1)`: every number is 1.
+
+    Repair: return the logits; apply softmax only to show probabilities.
+    """
     outputs = case.outputs
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         return None
@@ -123,7 +144,14 @@ def softmax_before_loss(case: Case) -> Symptom | None:
     unless=("softmax-before-loss", "softmax-over-batch", "loss-raises", "head-not-reached"),
 )
 def loss_expects_log_probabilities(case: Case) -> Symptom | None:
-    """The loss expects log-probabilities, and the model returns something else."""
+    """The loss expects log-probabilities, and the model returns something else.
+
+    Symptom: the loss is negative and falls without end; accuracy does not follow.
+
+    By hand: print the loss of the first batch: it is to be about log(number of classes).
+
+    Repair: `nn.CrossEntropyLoss()` on logits, or `log_softmax(1)` before `NLLLoss`.
+    """
     outputs = case.outputs
     if outputs.ndim != 2 or loss_kind(case) != "log-probabilities" or _close(outputs.logsumexp(1), 0):
         return None
@@ -136,7 +164,14 @@ def loss_expects_log_probabilities(case: Case) -> Symptom | None:
 
 @check("error", needs=("model", "loader"), unless=("softmax-before-loss", "softmax-over-batch"))
 def activation_after_logits(case: Case) -> Symptom | None:
-    """An activation or dropout comes after the last layer, so the loss does not see the logits."""
+    """An activation or dropout comes after the last layer, so the loss does not see the logits.
+
+    Symptom: training is slow, some classes are never predicted, or the loss stops well above zero.
+
+    By hand: `model.eval()(images)`: no number is negative, or all lie between -1 and 1.
+
+    Repair: return what the last layer gives.
+    """
     if case.forward_trace.error is not None:
         raise CannotTell("the model raises on a batch")
     kind = loss_kind(case)

@@ -21,7 +21,14 @@ RELATED = 0.5  # cosine between a layer and its namesake in the file; independen
 
 @check("error", needs=("model",), unless=("weights-look-random", "nothing-trainable"))
 def new_and_frozen(case: Case) -> Iterator[Symptom]:
-    """A freshly initialized layer is frozen, so it stays random."""
+    """A freshly initialized layer is frozen, so it stays random.
+
+    Symptom: accuracy stays low however long you train; the pretrained network seems useless.
+
+    By hand: list the layers that you replaced, and their `requires_grad`.
+
+    Repair: `model.features[0][0].requires_grad_(True)`: freeze first, replace afterward.
+    """
     for layer in new_frozen_layers(case):
         yield Symptom(
             f"{in_python(layer.name)} is new and frozen: it will stay random.",
@@ -71,7 +78,14 @@ def _replaced(case: Case, layer: Layer, by_statistics: bool) -> bool:
 
 @check("error", needs=("model",), unless=("weights-look-random", "weights-not-loaded"))
 def weights_loaded_in_part(case: Case) -> Symptom | None:
-    """Pretrained weights were loaded into some layers only; others between them are as they were made."""
+    """Pretrained weights were loaded into some layers only; others between them are as they were made.
+
+    Symptom: better than from scratch, and worse than others report for this network.
+
+    By hand: `print(model.load_state_dict(state_dict, strict=False).missing_keys)`: only the head's may be there.
+
+    Repair: take the file of this very network; interpolate a position embedding of another size.
+    """
     if case.weights is False:
         raise CannotTell("weights=False says that the network starts from scratch on purpose")
     weighty = [x for x in case.layers if x.weight is not None and not set(x.parameters) & case.new_head]

@@ -16,7 +16,15 @@ REMAKE = "optimizer = torch.optim.{name}([p for p in model.parameters() if p.req
 
 @check("error", needs=("model", "optimizer"))
 def foreign_parameters(case: Case) -> Symptom | None:
-    """The optimizer holds parameters of another model, or of a layer that was replaced."""
+    """The optimizer holds parameters of another model, or of a layer that was replaced.
+
+    Symptom: the loss does not move, or only the old part of the network learns.
+
+    By hand: `ids = {id(p) for g in optimizer.param_groups for p in g["params"]}`; the ids of `model.parameters()` are
+    to be in it.
+
+    Repair: make the optimizer last, after the head was replaced and the model moved.
+    """
     mine = {id(p) for p in case.model.parameters()}
     if isinstance(case.criterion, nn.Module):
         mine |= {id(p) for p in case.criterion.parameters()}
@@ -42,7 +50,14 @@ def foreign_parameters(case: Case) -> Symptom | None:
 
 @check("error", needs=("model", "optimizer"), unless=("foreign-parameters",))
 def parameters_not_in_optimizer(case: Case) -> Symptom | None:
-    """Parameters that should learn are in no group of the optimizer."""
+    """Parameters that should learn are in no group of the optimizer.
+
+    Symptom: unfreezing a stage changes nothing.
+
+    By hand: compare a weight of that stage before and after an epoch.
+
+    Repair: `optimizer.add_param_group({"params": model.layer4.parameters()})`.
+    """
     missing = _missing(case)
     if not missing:
         return None
@@ -66,7 +81,14 @@ def parameters_not_in_optimizer(case: Case) -> Symptom | None:
 
 @check("error", needs=("optimizer",))
 def parameter_twice(case: Case) -> Symptom | None:
-    """A parameter is held twice, so each step moves it twice."""
+    """A parameter is held twice, so each step moves it twice.
+
+    Symptom: that layer learns twice as fast as planned; the loss may swing.
+
+    By hand: `len(ids) == len(set(ids))` for the ids of the parameters in all groups.
+
+    Repair: build the second group from all parameters but those of the first.
+    """
     counts = Counter(id(p) for p in _held(case.optimizer))
     twice = {key for key, count in counts.items() if count > 1}
     if not twice:
@@ -85,7 +107,14 @@ def parameter_twice(case: Case) -> Symptom | None:
 
 @check("note", needs=("model", "optimizer"))
 def frozen_in_optimizer(case: Case) -> Symptom | None:
-    """Frozen parameters are in the optimizer, which matters as soon as they have a gradient left over."""
+    """Frozen parameters are in the optimizer, which matters as soon as they have a gradient left over.
+
+    Symptom: a part that you froze midway goes on moving a little.
+
+    By hand: compare a frozen weight before and after a step.
+
+    Repair: `optimizer.zero_grad(set_to_none=True)` after freezing, or a new optimizer.
+    """
     held = {id(p) for p in _held(case.optimizer)}
     frozen = [(name, p) for name, p in case.model.named_parameters() if id(p) in held and not p.requires_grad]
     if not frozen:
@@ -119,7 +148,14 @@ def frozen_in_optimizer(case: Case) -> Symptom | None:
 
 @check("note", needs=("model", "optimizer"))
 def decay_on_norms(case: Case) -> Symptom | None:
-    """Weight decay pulls on norms and biases."""
+    """Weight decay pulls on norms and biases.
+
+    Symptom: none that shows in one run.
+
+    By hand: print `weight_decay` of the group that holds the BatchNorm or LayerNorm weights.
+
+    Repair: a group of its own with `weight_decay=0` for parameters with one dimension.
+    """
     norms = {name for layer in case.layers if layer.is_norm for name in layer.parameters}
     names = {id(p): name for name, p in case.model.named_parameters() if p.requires_grad}
     decayed = [

@@ -38,7 +38,15 @@ HUGE, MUCH, SOME, DOUBTFUL, HARMLESS = 0.1, 0.05, 0.02, 0.01, 0.002  # fraction 
 
 @check("error", needs=("model", "optimizer", "train_loader"), unless=OTHER_CAUSES)
 def rate_too_high(case: Case) -> Symptom | None:
-    """The learning rate is too high for pretrained layers."""
+    """The learning rate is too high for pretrained layers.
+
+    Symptom: the loss rises or swings at first, then falls slowly; the result is no better than from scratch; at worst
+    all images get one class.
+
+    By hand: print the loss of the first twenty batches; repeat with a tenth of the rate.
+
+    Repair: a tenth of the rate for the pretrained layers, or train the head first.
+    """
     body = _pretrained_layers_that_learn(case)
     trial = all_trial_steps(case)
     weights = {name for layer in body for name, p in layer.parameters.items() if p is layer.weight}
@@ -74,7 +82,14 @@ def rate_too_high(case: Case) -> Symptom | None:
 
 @check("warning", needs=("model", "optimizer"))
 def rates_rise_toward_stem(case: Case) -> Symptom | None:
-    """Layers near the stem learn faster than layers near the head."""
+    """Layers near the stem learn faster than layers near the head.
+
+    Symptom: fine-tuning is worse than with one small rate for all layers.
+
+    By hand: `for group in optimizer.param_groups: print(group["lr"], len(group["params"]))`, from stem to head.
+
+    Repair: turn the list of rates round.
+    """
     rates = {
         id(p): rate
         for group, rate in zip(case.optimizer.param_groups, peak_rates(case), strict=True)

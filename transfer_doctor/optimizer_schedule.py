@@ -20,7 +20,14 @@ RARER = (3, 5, 6, 10, 12, 20, 24)  # believed only where nothing else explains t
 
 @check("error", needs=("optimizer", "scheduler"))
 def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
-    """The scheduler steers another optimizer."""
+    """The scheduler steers another optimizer.
+
+    Symptom: the printed rates fall as planned, and training does not change with them.
+
+    By hand: `scheduler.optimizer is optimizer`.
+
+    Repair: make the scheduler after the optimizer that you use.
+    """
     for scheduler in case.schedulers:
         steered = inside(getattr(scheduler, "optimizer", None), "optimizer")
         if steered is not None and all(steered is not one for one in each_optimizer(case.optimizer)):
@@ -37,7 +44,14 @@ def scheduler_of_another_optimizer(case: Case) -> Symptom | None:
 
 @check("error", needs=("optimizer", "scheduler"), unless=("scheduler-of-another-optimizer",))
 def scheduler_misses_groups(case: Case) -> Symptom | None:
-    """The scheduler was made for fewer groups than the optimizer has now."""
+    """The scheduler was made for fewer groups than the optimizer has now.
+
+    Symptom: an error at the next `scheduler.step()`, or one group keeps its first rate.
+
+    By hand: `len(scheduler.base_lrs) == len(optimizer.param_groups)`.
+
+    Repair: make the scheduler again after `add_param_group`.
+    """
     for scheduler in case.schedulers:
         steered = inside(getattr(scheduler, "optimizer", None), "optimizer")
         groups = len(getattr(steered, "param_groups", ()))
@@ -55,7 +69,14 @@ def scheduler_misses_groups(case: Case) -> Symptom | None:
 
 @check("warning", needs=("optimizer", "scheduler"))
 def schedule_flattens_rates(case: Case) -> Symptom | None:
-    """One peak rate for all groups flattens discriminative rates."""
+    """One peak rate for all groups flattens discriminative rates.
+
+    Symptom: discriminative rates make no difference.
+
+    By hand: print `group["lr"]` of each group after the first step.
+
+    Repair: `OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], ...)`.
+    """
     cyclic = [s for s in case.schedulers if isinstance(s, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))]
     groups = case.optimizer.param_groups
     if not cyclic or len(groups) < 2:
@@ -82,13 +103,20 @@ def schedule_flattens_rates(case: Case) -> Symptom | None:
 
 @check("warning", needs=("train_loader", "scheduler"))
 def schedule_length(case: Case) -> Iterator[Symptom]:
-    """The schedule's number of steps does not fit the training loader."""
+    """The schedule's number of steps does not fit the training loader.
+
+    Symptom: the rate is still high when training ends, or the scheduler raises an error before the end.
+
+    By hand: print `scheduler.total_steps` and `epochs * len(train_loader)`.
+
+    Repair: `total_steps=epochs * len(train_loader)`, and step after every batch.
+    """
     batches = case.train_loader.length
     for scheduler in case.schedulers:
         if not isinstance(scheduler, lr_scheduler.OneCycleLR):
             continue
-        if batches is None:
-            raise CannotTell("the training loader does not tell how many batches it has")
+        if not batches:
+            raise CannotTell("the training loader does not tell how many batches it has, or has none")
         steps = scheduler.total_steps
         cause = _explanation(case, steps, batches)
         fits = _fits(steps, batches, ACCUMULATION if cause else ACCUMULATION + RARER)
@@ -114,7 +142,14 @@ def schedule_length(case: Case) -> Iterator[Symptom]:
 
 @check("warning", needs=("train_loader", "scheduler"))
 def epochs_counted_in_batches(case: Case) -> Symptom | None:
-    """A scheduler that counts epochs was stepped once per batch."""
+    """A scheduler that counts epochs was stepped once per batch.
+
+    Symptom: training stops to improve within the first epoch, and the loss stays where it is.
+
+    By hand: print `optimizer.param_groups[0]["lr"]` at the end of each epoch.
+
+    Repair: `scheduler.step()` once per epoch, outside the loop over batches.
+    """
     batches = case.train_loader.length
     if batches is None:
         raise CannotTell("the training loader does not tell how many batches it has")

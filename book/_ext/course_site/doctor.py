@@ -1,7 +1,7 @@
 """The doctor's chapter: what the register of checks and the mistakes say about each finding.
 
-The checks are functions under `@check(severity, needs=..., unless=...)` in `transfer_doctor/`. Their source is read,
-not imported, so that the site is built without PyTorch.
+The checks are functions under `@check(severity, needs=..., unless=...)` in `transfer_doctor/`: their docstrings tell
+symptom, test by hand and repair. Their source is read, not imported, so that the site is built without PyTorch.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 ROOT = Path(__file__).parents[3]
 DOCTOR = ROOT / "transfer_doctor"
 COSTS = ROOT / "data" / "mistakes.json"
+RATES = ROOT / "data" / "rates.json"
 LOGGER = logging.getLogger(__name__)
 
 
@@ -33,11 +34,14 @@ class Check:
     title: str
     severity: str
     needs: tuple[str, ...]
+    details: tuple[str, ...]
 
 
 def setup(app: Sphinx) -> None:
-    """Offer the directive `finding`, and demand that the chapter explains every finding."""
+    """Offer the directives `finding`, `symptoms` and `rates`, and demand that the chapter explains every finding."""
     app.add_directive("finding", Finding)
+    app.add_directive("symptoms", Symptoms)
+    app.add_directive("rates", Rates)
     app.connect("env-check-consistency", _every_check_is_explained)
 
 
@@ -61,9 +65,9 @@ def _checks_in(file: Path) -> Iterator[Check]:
             if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "check":
                 needs = next(keyword.value for keyword in mark.keywords if keyword.arg == "needs")
                 needs = constants[needs.id] if isinstance(needs, ast.Name) else needs
-                title = (ast.get_docstring(function) or "").splitlines()[0]
-                code = function.name.replace("_", "-")
-                yield Check(code, title, ast.literal_eval(mark.args[0]), tuple(ast.literal_eval(needs)))
+                title, *details = (ast.get_docstring(function) or "").splitlines()
+                code, needed = function.name.replace("_", "-"), tuple(ast.literal_eval(needs))
+                yield Check(code, title, ast.literal_eval(mark.args[0]), needed, tuple(details))
 
 
 def read_costs() -> dict[str, list[dict[str, Any]]]:
@@ -95,9 +99,63 @@ class Finding(SphinxDirective):
         box = nodes.container(classes=["finding", f"finding-{check.severity}"])
         needs = ", ".join(f"`{name}`" for name in check.needs)
         head = f"{{bdg-{_badge(check.severity)}}}`{check.severity}` **{check.title}** [needs {needs}]{{.needs}}"
-        lines = [head, "", *self.content, "", *(_cost(row) for row in read_costs().get(code, ()))]
+        details = ["", *map(emphasized, check.details), ""]
+        lines = [head, "", *self.content, *details, *(_cost(row) for row in read_costs().get(code, ()))]
         self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, box)
         return [box]
+
+
+class Symptoms(SphinxDirective):
+    """The index by symptom: what is seen, and links to the findings that explain it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one paragraph for each symptom."""
+        self.env.note_dependency(str(DOCTOR / "symptoms.py"))
+        own = read_checks()
+        index = nodes.definition_list()
+        for symptom, codes in read_symptoms().items():
+            links = nodes.paragraph()
+            for code in codes:
+                page = "doctor" if code in own else "watching"
+                links += [nodes.Text(", ")] if len(links) else []
+                links += nodes.reference("", "", nodes.literal(text=code), refuri=f"{page}.html#{code}")
+            index += nodes.definition_list_item("", nodes.term(text=symptom), nodes.definition("", links))
+        return [index]
+
+
+def read_symptoms() -> dict[str, tuple[str, ...]]:
+    """The table of symptoms: what is seen -> codes of findings."""
+    tree = ast.parse((DOCTOR / "symptoms.py").read_text(encoding="utf-8"))
+    return next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign))
+
+
+class Rates(SphinxDirective):
+    """What the check of the learning rate says on photos, beside the accuracy after training."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write the table; nothing where nothing has been measured."""
+        self.env.note_dependency(str(RATES))
+        if not RATES.exists():
+            return []
+        table = nodes.container()
+        lines = _rates(json.loads(RATES.read_text(encoding="utf-8")))
+        self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, table)
+        return [table]
+
+
+def _rates(measured: dict[str, Any]) -> list[str]:
+    lines = ["| network | optimizer | rate | accuracy | the doctor says |", "| --- | --- | ---: | ---: | --- |"]
+    for row in measured["rates"]:
+        accuracy = sum(row["accuracies"]) / len(row["accuracies"])
+        rate, says = (f"{row['rate']:g}", row["severity"] or "fine") if row["rate"] else ("head alone", "")
+        lines.append(f"| {row['network']} | {row['optimizer']} | {rate} | {accuracy:.0%} | {says} |")
+    return lines
+
+
+def emphasized(line: str) -> str:
+    """A line of a docstring, with its first word in italics where it is one of the three headings."""
+    word, colon, rest = line.partition(":")
+    return f"*{word}*:{rest}" if colon and word in ("Symptom", "By hand", "Repair") else line
 
 
 def _badge(severity: str) -> str:

@@ -14,7 +14,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from course_site.doctor import DOCTOR, _badge
+from course_site.doctor import DOCTOR, _badge, emphasized
 
 WATCHING = DOCTOR / "watching"
 
@@ -49,11 +49,6 @@ class LoopFindings(SphinxDirective):
         section = nodes.section(ids=[code], names=[code])
         section += nodes.title(text=code)
         head = f"{{bdg-{_badge(severity)}}}`{severity}` **{docstring[0]}**"
-        lines = [head, *(_emphasized(line) for line in docstring[1:])]
+        lines = [head, *(emphasized(line) for line in docstring[1:])]
         self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, section)
         return section
-
-
-def _emphasized(line: str) -> str:
-    word, colon, rest = line.partition(":")
-    return f"*{word}*:{rest}" if colon and word in ("Symptom", "By hand", "Repair") else line
