@@ -182,7 +182,7 @@ def _few_insects(monkeypatch):
 @pytest.mark.fault
 def test_ants_and_bees_of_which_some_are_missing_are_refused(tmp_path):
     insects(tmp_path / "ants-bees")
-    with pytest.raises(HelpersError, match="holds 6 and 6 readable photos in train and val, not 244 and 153"):
+    with pytest.raises(HelpersError, match=r"holds \(6, 6\) readable photos in train and val, not \(244, 153\)"):
         load_task("ants-bees", root=tmp_path)
 
 

@@ -1,7 +1,7 @@
 """The cache of decoded images: one memory-mapped safetensors file per split, never half there, checked when opened.
 
 The file holds one flat tensor with the pixels of all images, one image after the other (rows of red, green, blue); its
-metadata hold their sizes and checksums. The operating system loads the pages that are asked for and lets go of them
+metadata hold their sizes and a checksum. The operating system loads the pages that are asked for and lets go of them
 when memory is short, so memory does not grow with the number of photos.
 """
 
@@ -39,7 +39,7 @@ class StoredImages:
         signature: what they were made from.
         pixels: all images, uint8, flat.
         sizes: height and width of each image.
-        checksums: CRC-32 of each image's pixels.
+        checksum: CRC-32 of all pixels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class StoredImages:
             about = file.metadata()
             self.pixels: Tensor = file.get_tensor("pixels")
         self.signature, self.sizes = about["signature"], json.loads(about["sizes"])
-        self.checksums = json.loads(about["checksums"])
+        self.checksum = int(about["checksum"])
         self.offsets = list(accumulate((3 * height * width for height, width in self.sizes), initial=0))
 
     def __len__(self) -> int:
@@ -55,15 +55,11 @@ class StoredImages:
 
     def __getitem__(self, i: int) -> Tensor:
         """Image `i`, uint8 (3, H, W), as a view into the file: copy it before you change it."""
-        return self._flat(i).view(*self.sizes[i], 3).permute(2, 0, 1)
+        return self.pixels[self.offsets[i] : self.offsets[i + 1]].view(*self.sizes[i], 3).permute(2, 0, 1)
 
     def is_whole(self) -> bool:
-        """Whether every image still has the checksum that it was stored with."""
-        whole = self.offsets[-1] == len(self.pixels)
-        return whole and all(zlib.crc32(self._flat(i).numpy()) == self.checksums[i] for i in range(len(self)))
-
-    def _flat(self, i: int) -> Tensor:
-        return self.pixels[self.offsets[i] : self.offsets[i + 1]]
+        """Whether the pixels still have the checksum that they were stored with."""
+        return self.offsets[-1] == len(self.pixels) and zlib.crc32(self.pixels.numpy()) == self.checksum
 
 
 def stored_images(
@@ -118,7 +114,7 @@ def _open(path: Path, signature: str) -> StoredImages | None:
 
 @cache
 def _is_whole(path: Path, size: int, changed: int) -> bool:
-    """Compare a file's checksums, once as long as its size and time of change stay."""
+    """Compare a file's checksum, once as long as its size and time of change stay."""
     return StoredImages(path).is_whole()
 
 
@@ -126,7 +122,7 @@ def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[T
     """Write a safetensors file image by image; its header, for which room is left, comes last."""
     room = 1024 + 64 * count
     file.seek(8 + room)
-    sizes, checksums, problems = [], [], []
+    sizes, checksum, problems = [], 0, []
     for image in images:
         try:
             pixels = image.result().permute(1, 2, 0).contiguous().numpy()
@@ -134,12 +130,12 @@ def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[T
             problems.append(str(error))
             continue
         sizes.append(pixels.shape[:2])
-        checksums.append(zlib.crc32(pixels))
+        checksum = zlib.crc32(pixels, checksum)
         file.write(pixels.data)
     if problems:
         raise HelpersError("\n".join([f"{len(problems)} of {count} images cannot be used:", *problems]))
     length = file.tell() - 8 - room
-    about = {"signature": signature, "sizes": json.dumps(sizes), "checksums": json.dumps(checksums)}
+    about = {"signature": signature, "sizes": json.dumps(sizes), "checksum": str(checksum)}
     header = {"__metadata__": about, "pixels": {"dtype": "U8", "shape": [length], "data_offsets": [0, length]}}
     file.seek(0)
     file.write(room.to_bytes(8, "little") + json.dumps(header).encode().ljust(room))

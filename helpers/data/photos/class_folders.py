@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.data.photos.checks import PHOTO_ENDINGS, claims_to_be_photo
 from helpers.data.photos.remarks import listed
-from helpers.data.photos.split_names import is_like_a_split, split_of
 from helpers.errors import HelpersError, warn
+
+SPLIT_NAMES = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "validate", "vld", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
+}
+"""What the folders of the splits are called, in any case, with numbers or "set", "data", "images" before or after."""
+
+BESIDE = re.compile(r"(^|(?<=.))(data|set|dataset|images|imgs|photos|split)$")
+LIKE_A_SPLIT = re.compile(r"train|val|test|hold.?out|trn|vld|tst", re.I)
 
 CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "__pycache__"}
 """What operating systems leave in folders; passed over in silence, like hidden files."""
 
+HIDDEN = re.compile(r"^(?!.*/(\.ipynb_checkpoints|__MACOSX)/).*/\.[^_]")
+"""Paths of hidden files, those aside that Jupyter and macOS (`._name`) make of others."""
+
 Photos = dict[str, list[Path]]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder's name stands for ("01_train", "ValSet", "test-images"), or None."""
+    words = [word for part in re.findall(r"[^\W\d_]+", name.lower()) if (word := BESIDE.sub("", part))]
+    return next((part for part, names in SPLIT_NAMES.items() if len(words) == 1 and words[0] in names), None)
 
 
 def photos_by_split(folder: Path) -> dict[str, Photos]:
@@ -24,21 +42,11 @@ def photos_by_split(folder: Path) -> dict[str, Photos]:
     if "test" in places and not _subfolders(places["test"]):
         warn(f"{places['test']} holds no class folders, so its photos have no labels; it is not used.")
         del places["test"]
-    hidden = _count_hidden(folder)
+    hidden = [file for file in folder.rglob("*") if HIDDEN.search(f"/{file.relative_to(folder).as_posix()}")]
+    hidden = [file for file in hidden if file.suffix.lower() in PHOTO_ENDINGS]
     if hidden:
-        warn(f"{folder}: {hidden} photos are hidden (a name in their path begins with a dot) and are left out.")
+        warn(f"{folder}: {len(hidden)} photos are hidden (a dot begins a name in their path) and are left out.")
     return {part: _class_photos(place) for part, place in places.items()}
-
-
-def _count_hidden(folder: Path) -> int:
-    """How many hidden photos lie below a folder; what macOS and Jupyter put there is none."""
-    count = 0
-    for place, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if name != ".ipynb_checkpoints" and name.lower() not in CLUTTER]
-        hidden = any(part.startswith(".") for part in Path(place).relative_to(folder).parts)
-        photos = [name for name in names if Path(name).suffix.lower() in PHOTO_ENDINGS and not name.startswith("._")]
-        count += sum(hidden or name.startswith(".") for name in photos)
-    return count
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
@@ -110,7 +118,7 @@ def _class_photos(place: Path) -> Photos:
     if stray:
         warn(f"{place}: {len(stray)} photos lie beside the class folders and belong to no class: {listed(stray)}.")
     below = [{inner.name for inner in _subfolders(folder)} for folder in inner]
-    if len(inner) > 1 and set.intersection(*below) and any(is_like_a_split(folder.name) for folder in inner):
+    if len(inner) > 1 and set.intersection(*below) and any(LIKE_A_SPLIT.search(folder.name) for folder in inner):
         raise HelpersError(
             f"{place} holds {listed(folder.name for folder in inner)}, which look like splits and not like classes; "
             "call them train, val and test."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -31,12 +32,12 @@ def load_folder(
 ) -> Task:
     """Load a folder of class folders as a task.
 
-    Either `train`, `val` (or another name in `helpers.data.photos.split_names`) and perhaps `test` hold one folder per
-    class, or the class folders lie in the folder itself and are split here, class by class and by `seed`: 70 % train,
-    15 % val and 15 % test, or 80 % train and 20 % val where a class has fewer than 20 photos. `train` alone is split in
-    the same way; with `train` and `test`, `val` is 15 % of `train`. Copies and near copies of a photo stay in one part.
-    Photos may lie in folders within a class folder. Classes are sorted by name. Files that are no readable photos are
-    named in one warning and left out.
+    Either `train`, `val` and perhaps `test` (`SPLIT_NAMES` has other spellings) hold one folder per class, or the class
+    folders lie in the folder itself and are split here, class by class and by `seed`: 70 % train, 15 % val and 15 %
+    test, or 80 % train and 20 % val where a class has fewer than 20 photos. `train` alone is split in the same way;
+    with `train` and `test`, `val` is 15 % of `train`. Copies and near copies of a photo stay in one part. Photos may
+    lie in folders within a class folder. Classes are sorted by name. Files that are no readable photos are named in one
+    warning and left out.
 
     Args:
         folder: where the photos lie.
@@ -62,7 +63,12 @@ def load_folder(
     files = [file for split in splits.values() for file in split.files]
     groups = {} if group is None else groups_of(group, files, folder, rows)
     if "val" in splits:
-        remarks.name_shared_groups(splits, groups)
+        members = [{groups[file] for file in split.files} for split in splits.values() if groups]
+        shared = sorted(
+            name for name, count in Counter(name for names in members for name in names).items() if count > 1
+        )
+        if shared:
+            warn(f"{len(shared)} groups stand in two splits, so that scores flatter the model: {listed(shared)}.")
     elif groups:
         splits |= split_by_group(train, classes, groups, seed, test="test" not in splits)
     else:
@@ -82,20 +88,15 @@ def refuse_no_folder(name: str, known: str) -> None:
     Raises:
         HelpersError: always.
     """
-    path = Path(name)
-    if "://" in name:
-        advice = f"{name} is an address; download it, unpack it, and give the folder"
-    elif path.is_file() and path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
-        advice = f"{name} is an archive; unpack it, and give the folder that comes out"
-    elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
-        advice = f"{name} is a table; give the folder of the photos, and the table with --labels {name}"
-    elif path.is_file():
-        advice = f"{name} is a file; give the folder that holds one folder per class"
-    else:
-        advice = (
-            f"there is no task or folder {name!r}; name one of {known}, or a folder that holds one folder per class"
-        )
-    raise HelpersError(f"{advice}.")
+    ending = Path(name).suffix.lower() if Path(name).is_file() else ""
+    archives = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+    advice = {
+        "://" in name: "is an address; download it, unpack it, and give the folder",
+        ending in archives: "is an archive; unpack it, and give the folder that comes out",
+        ending in (".csv", ".tsv"): f"is a table; give the folder of the photos, and the table with --labels {name}",
+    }
+    other = f"is neither a task nor a folder; name one of {known}, or a folder that holds one folder per class"
+    raise HelpersError(f"{name!r} {advice.get(True, other)}.")
 
 
 def _refuse_lookalikes(found: dict[str, Photos]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from helpers.data.photos.checks import PHOTO_ENDINGS
-from helpers.data.photos.split_names import split_of
+from helpers.data.photos.class_folders import split_of
 from helpers.errors import HelpersError, note, warn
 
 LABEL_COLUMNS = (

@@ -59,8 +59,8 @@ def ants_bees(root: str | Path | None = None) -> Task:
     held = len(task.train), len(task.val)
     if held != ANTS_BEES_PHOTOS:
         raise HelpersError(
-            f"{folder} holds {held[0]} and {held[1]} readable photos in train and val, not {ANTS_BEES_PHOTOS[0]} and "
-            f"{ANTS_BEES_PHOTOS[1]} as published; remove it and run this again, or give it by its path, as a folder."
+            f"{folder} holds {held} readable photos in train and val, not {ANTS_BEES_PHOTOS} as published; remove it "
+            "and run this again, or give it by its path, as a folder."
         )
     return replace(task, name="ants-bees")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 from helpers.data.photos.copies import near_copies
@@ -53,14 +52,6 @@ def number_copies(splits: Mapping[str, Split], fingerprints: Mapping[Path, str],
         if found:
             warn(f"{len(found)} {what}; keep one of each: {listed(found, '; ')}.")
     return numbers
-
-
-def name_shared_groups(splits: Mapping[str, Split], groups: Mapping[Path, str]) -> None:
-    """Name groups whose photos stand in two splits."""
-    members = [{groups[file] for file in split.files if file in groups} for split in splits.values()]
-    shared = set().union(*(one & other for one, other in combinations(members, 2)))
-    if shared:
-        warn(f"{len(shared)} groups stand in two splits, so that scores flatter the model: {listed(sorted(shared))}.")
 
 
 def weigh_validation(val: Split, classes: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +25,6 @@ from helpers.files import cache_dir
 
 BUDGET = 4 * 2**30
 """Photos of a task are kept decoded if that takes at most so many bytes of disk."""
-
 
 VERSION = 2
 """Of how photos are decoded; another version, another cache."""
@@ -79,10 +79,8 @@ class CachedPhotos(Images):
 
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         super().__init__(split, preprocessing)
-        how = self.preprocessing
-        border = how.mean if how.resize == "pad" else None
-        kind = VERSION, how.resize_size, how.interpolation, how.resize, how.value_range, border
-        content = repr(kind), "\n".join(str(file.resolve()) for file in self.files)
+        how = replace(preprocessing, image_size=0, std=())  # which make no difference
+        content = f"{VERSION} {how}", "\n".join(str(file.resolve()) for file in self.files)
         stats = [file.stat() for file in self.files]
         signature = _hashed(*content, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
         path = cache_dir() / "images" / f"{_hashed(*content)}.safetensors"
