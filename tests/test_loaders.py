@@ -356,7 +356,7 @@ def test_a_photo_that_breaks_under_a_worker_is_named_without_a_traceback(photos)
 @pytest.mark.fault
 def test_one_photo_saved_in_two_ways_is_named(photos):
     Image.open(photos.train.files[0]).save(photos.val.files[5].with_suffix(".png"))
-    with pytest.warns(HelpersWarning, match=r"look the same as one there.*train/a/0\.jpg = .*val/a/5\.png"):
+    with pytest.warns(HelpersWarning, match=r"near copies, in two splits.*\n.*train/a/0\.jpg = .*val/a/5\.png"):
         load_task(photos.val.files[5].parents[2])
 
 

@@ -13,6 +13,8 @@ from helpers.errors import warn
 NAMED = 30
 """How many files a message names at most."""
 
+NEXT = "\n  "
+
 MOST_COPIES = 4
 """A photo that stands more often in one class is named."""
 
@@ -37,20 +39,20 @@ def number_copies(splits: Mapping[str, Split], fingerprints: Mapping[Path, str],
     for number, photo in zip(numbers, labeled, strict=True):
         alike[number].append(photo)
     leaks, contradictions, often = [], [], []
-    for (first_part, first, first_label), *others in alike.values():
-        leaks += [f"{first} = {file}" for part, file, _ in others if part != first_part]
-        contradictions += [
-            f"{first} = {file}" for part, file, label in others if part == first_part and label != first_label
-        ]
-        if len(others) >= MOST_COPIES:
-            often.append(f"{first} and {len(others)} copies of it in {classes[first_label]}")
+    for (part, first, label), *others in alike.values():
+        leaks += [f"{first} = {file}" for other, file, _ in others if other != part]
+        contradictions += [f"{first} = {file}" for _, file, other in others if other != label]
+        counts = Counter(label for _, _, label in [(part, first, label), *others])
+        often += [f"{first}: {count} times in {classes[k]}" for k, count in counts.items() if count > MOST_COPIES]
     for found, what in (
-        (leaks, "photos stand in two splits, or look the same as one there, so that scores flatter the model"),
-        (contradictions, "photos stand under two classes, or look the same as one there"),
-        (often, "photos stand many times in a class, and count as often"),
+        (leaks, "in two splits, so that scores flatter the model"),
+        (contradictions, "under two classes"),
+        (often, "many times in a class, where they count as often"),
     ):
         if found:
-            warn(f"{len(found)} {what}; keep one of each: {listed(found, '; ')}.")
+            warn(
+                f"the same photos, or near copies, {what} ({len(found)}); keep one of each:{listed(found, NEXT, NEXT)}"
+            )
     return numbers
 
 
