@@ -79,7 +79,7 @@ RIGHT = {
     "04.2": [three_groups, as_generators, in_an_optimizer],
     "04.3": [one_cycle, with_epochs, lambda *three: one_cycle(*three, anneal_strategy="linear")],
     "04.4": [lambda m: split(m, lambda _, p: p.ndim > 1), by_modules],
-    "04.5": [rates(3e-3, 3e-3, 3e-3, 3e-3, 3e-3, 3e-3)],
+    "04.5": [rates(1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3)],
 }
 WRONG = {
     "04.1": [

@@ -15,8 +15,7 @@ from transfer_doctor.isolation import copies, isolation
 from transfer_doctor.loader_copy import loader_copy
 
 SMOOTHING = 0.9
-DIVERGED = 3.0
-"""The search ends where the loss is so many times its lowest value."""
+DIVERGED = 3.0  # times the lowest loss
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class LRCurve:
     Attributes:
         rates: the highest learning rate of all parameter groups.
         losses: of the batches, as an exponential moving average (0.9, bias corrected).
-        suggestion: a tenth of the rate at which this loss is lowest. That rate itself is on the edge: the average
-            lags behind, and a run takes many steps at its rate where the finder takes one.
+        suggestion: a tenth of the rate at which this loss is lowest: the average lags behind, and a run takes many
+            steps at its rate where the finder takes one.
     """
 
     rates: list[float]
@@ -47,17 +46,16 @@ def find_lr(
 ) -> LRCurve:
     """Find a learning rate: train a copy while the rate grows exponentially, and see where the loss is lowest.
 
-    The method is the range test of Smith, *Cyclical Learning Rates for Training Neural Networks* (WACV 2017). Model,
-    optimizer, loader and random states stay exactly as they are. Parameter groups keep their ratios: the highest of
-    their rates goes from `lowest` to `highest`, and the others are scaled with it.
+    The range test of Smith, *Cyclical Learning Rates for Training Neural Networks* (WACV 2017). Model, optimizer,
+    loader and random states stay exactly as they are. Parameter groups keep the ratios of their rates.
 
     Args:
         model: gives logits (B, C) for images (B, 3, H, W); its copy runs in train mode.
-        optimizer: holds the parameters to train, in groups whose rates have the ratios to keep.
-        loader: gives batches (images, labels), as many times over as `steps` needs.
+        optimizer: holds the parameters to train.
+        loader: gives batches (images, labels); it is repeated as often as `steps` needs.
         criterion: from logits and labels to a loss; default: cross-entropy.
-        lowest: the rate of the first step.
-        highest: the rate of the last step, unless the loss diverges before.
+        lowest: the highest rate of all groups in the first step.
+        highest: the same in the last step, unless the loss diverges before.
         steps: optimizer steps, 20 or more.
 
     Raises:
@@ -66,8 +64,8 @@ def find_lr(
     ratios = np.array([float(group["lr"]) for group in optimizer.param_groups])
     if not (0 < lowest < highest and steps >= 20 and ratios.max() > 0):
         raise HelpersError(
-            f"find_lr needs 0 < lowest < highest, 20 steps or more, and an optimizer with a rate above 0; these are "
-            f"lowest={lowest}, highest={highest}, steps={steps}, rates {ratios.tolist()}"
+            "find_lr needs 0 < lowest < highest, 20 steps or more, and an optimizer with a rate above 0; not "
+            f"{lowest=}, {highest=}, {steps=}, rates {ratios.tolist()}"
         )
     criterion, ratios = criterion or nn.CrossEntropyLoss(), ratios / ratios.max()
     rates, losses, total = np.geomspace(lowest, highest, steps), [], 0.0
@@ -89,7 +87,7 @@ def find_lr(
             optimizer.step()
     if not losses or min(losses) == losses[0]:
         raise HelpersError(
-            f"the loss does not fall from a rate of {lowest:g} on: try a lower `lowest`; if that does not help, let "
+            f"the loss does not fall from a rate of {lowest:g} on: try a lower `lowest`, then let "
             "diagnose(model, optimizer, loader) look at the set-up"
         )
     return LRCurve(rates[: len(losses)].tolist(), losses, float(rates[np.argmin(losses)]) / 10)

@@ -223,7 +223,7 @@ def _own_rates(answer: Any) -> str | Passed | None:
     if val >= WANTED:
         return Passed(f"Validation {val:.1%}; test {evaluate(model, _slides()[1].test).accuracy:.1%}.")
     highest = max(rates.values())
-    step = "Try higher rates." if highest < 1e-3 else "Try lower rates." if highest > 5e-3 else "Try other stages."
+    step = "Try higher rates." if highest < 3e-4 else "Try lower rates." if highest > 1e-2 else "Try other stages."
     return f"{val:.1%} of the validation slides after {STEPS} steps, and {WANTED:.0%} are wanted. {step}"
 
 
@@ -268,7 +268,7 @@ EXERCISES = {
     "04.5": Exercise(
         _own_rates,
         "a dictionary from each stage's name to its rate",
-        "On a far target, the pretrained stages have to move as well.",
+        "On a far target the stages near the stem have to move too; rates that fall toward the head do even better.",
         (
             "Begin with what the sweep found for the slides.",
             "A stage with rate 0 stays as it is. Which stages did lesson 1 find best for the slides?",
