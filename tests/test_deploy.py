@@ -115,7 +115,7 @@ def test_evaluate_counts_by_class(photo_folder, tmp_path, command, refused) -> N
     found = command("evaluate", tmp_path / "run", folder / "val", "--json").json
     assert found["images"] == 10
     assert found["majority_share"] == 0.5
-    assert [each["name"] for each in found["classes"]] == ["blue", "red"]
+    assert [each["name"] for each in found["per_class"]] == ["blue", "red"]
     assert np.trace(found["confusion"]) == found["accuracy"] * 10
     assert "recall" in command("evaluate", tmp_path / "run", folder / "val").out
     (folder / "val" / "red").rename(folder / "val" / "green")

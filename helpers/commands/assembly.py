@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +18,23 @@ if TYPE_CHECKING:
     from helpers.models.saved_models import SavedModel
     from helpers.training.loop import Settings
 
-OF_SETTINGS = (
-    *("optimizer", "weight_decay", "label_smoothing", "augment", "mix", "patience", "views", "precision", "balance"),
-)
-OF_PHASES = ("schedule", "warmup", "layer_decay")
-OF_FOLDERS = ("labels", "group", "class_names")
-"""Options that are fields of `Settings` and `Phase`, and arguments of `load_task`; what is None keeps its default."""
+IN_FIELD = {
+    "settings": (
+        *("optimizer", "weight_decay", "label_smoothing", "augment", "mix", "patience", "views", "precision"),
+        "balance",
+    ),
+    "changes": ("schedule", "warmup", "layer_decay"),
+    "folder": ("labels", "group", "class_names"),
+}
+"""Options of `fit` that are fields of `Settings` and of `Phase`, and arguments of `load_task`."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a training run was asked to do; kept in its folder, so that the run can be looked at again."""
+    """What a training run was asked to do; kept in its folder, so that the run can be looked at again.
+
+    `phases` are those of a strategy file; `settings`, `changes` and `folder` hold what was given of `IN_FIELD`.
+    """
 
     data: str
     root: str | None
@@ -42,24 +47,12 @@ class Options:
     image_size: int | None
     few: int | None
     seed: int
-    phases: list | None = None
-    optimizer: str | None = None
-    weight_decay: float | None = None
-    label_smoothing: float | None = None
-    augment: str | None = None
-    mix: str | None = None
-    patience: int | None = None
-    views: int | None = None
-    precision: str | None = None
-    balance: str | None = None
-    schedule: str | None = None
-    warmup: float | None = None
-    layer_decay: float | None = None
     hidden: int | None = None
-    labels: str | None = None
-    group: str | None = None
-    class_names: str | None = None
     resize: str | None = None
+    phases: list | None = None
+    settings: dict | None = None
+    changes: dict | None = None
+    folder: dict | None = None
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Options:
@@ -70,10 +63,6 @@ class Options:
         """As JSON can hold it."""
         return asdict(self)
 
-    def given(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Those of the named options that were given."""
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
     @property
     def from_scratch(self) -> bool:
         """Whether the network starts from random weights."""
@@ -82,16 +71,12 @@ class Options:
     def strategy_phases(self, steps_per_epoch: int | None = None) -> list[Phase]:
         """The phases of the strategy, of a name or from a file, with what the options change in each."""
         if self.phases is None:
-            named = make_strategy(self.strategy, epochs=self.epochs, lr=self.lr, steps_per_epoch=steps_per_epoch)
-        elif self.epochs is not None or self.lr is not None:
-            raise HelpersError(f"{self.strategy} says epochs and lr for each phase; leave --epochs and --lr out")
+            phases = make_strategy(self.strategy, epochs=self.epochs, lr=self.lr, steps_per_epoch=steps_per_epoch)
+        elif self.epochs is None and self.lr is None:
+            phases = [Phase(**phase) for phase in self.phases]
         else:
-            stages = [tuple(each["trainable"]) if isinstance(each["trainable"], list) else None for each in self.phases]
-            named = [
-                Phase(**each | ({"trainable": names} if names else {}))
-                for each, names in zip(self.phases, stages, strict=True)
-            ]
-        return [replace(phase, **self.given(OF_PHASES)) for phase in named]
+            raise HelpersError(f"{self.strategy} says epochs and lr for each phase; leave --epochs and --lr out")
+        return [replace(phase, **(self.changes or {})) for phase in phases]
 
 
 @dataclass(frozen=True)
@@ -109,23 +94,18 @@ def default_backbone(data: str, weights: str | None) -> str:
     """That of one's own trained model; else photos get a network that learned from photos, drawn images the other."""
     from helpers.data.load import DRAWN
 
-    described = saved_description(weights)
-    if described is not None:
-        return described["backbone"]
-    return "embedded" if data in DRAWN else "efficientnet_lite0"
+    own = own_model(weights)
+    return own.about["backbone"] if own else "embedded" if data in DRAWN else "efficientnet_lite0"
 
 
-def saved_description(weights: str | None) -> dict[str, Any] | None:
-    """What is noted in a model that `fit --out` saved, if `weights` is a run's folder or such a file; else None."""
-    from helpers.models.saved_models import MODEL
-    from helpers.models.weights_files.checkpoints import FORMAT
+def own_model(weights: str | None) -> SavedModel | None:
+    """One's own trained model, if `weights` is the folder of a run or a file from one."""
+    from helpers.models.saved_models import MODEL, load_model
     from helpers.models.weights_files.reading import metadata
 
-    path = Path(weights or "")
-    path = path / MODEL if weights and path.is_dir() else path
-    header = metadata(path) if weights and path.is_file() else {}
-    described = json.loads(header["description"]) if header.get("format") == FORMAT else {}
-    return described if described.get("backbone") else None
+    path = Path(weights or "-")
+    path = path / MODEL if path.is_dir() else path
+    return load_model(path) if path.is_file() and '"classes"' in metadata(path).get("description", "") else None
 
 
 def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
@@ -151,7 +131,7 @@ def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
     model, classes = _start(options) if trained is None else _ready(trained)
     settings = _settings(options, model.preprocessing)
     side = options.image_size
-    given = options.given(OF_FOLDERS) | ({"size": side} if side is not None and options.data in DRAWN else {})
+    given = (options.folder or {}) | ({"size": side} if side is not None and options.data in DRAWN else {})
     task = load_task(options.data, root=None if options.root is None else Path(options.root), seed=0, **given)
     if options.few is not None:
         task = task.few(options.few, seed=options.seed)
@@ -168,19 +148,17 @@ def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
 def _start(options: Options) -> tuple[nn.Module, tuple[str, ...] | None]:
     """The network that training starts from, and the classes of its head where it is one's own trained model."""
     from helpers.models.backbones import load_backbone
-    from helpers.models.saved_models import load_model
     from helpers.models.weights_files.reading import digest
 
-    described = saved_description(options.weights)
-    if described is None:
+    own = own_model(options.weights)
+    if own is None:
         weights = None if options.from_scratch else options.weights or "DEFAULT"
         return load_backbone(options.backbone, weights), None
-    if described["backbone"] != options.backbone:
-        held = described["backbone"]
+    held = own.about["backbone"]
+    if held != options.backbone:
         raise HelpersError(f"{options.weights} holds a {held}, not a {options.backbone}; leave --backbone out")
-    model, classes = _ready(load_model(options.weights))
-    model.weights_digest = digest(model)
-    return model, classes
+    own.model.weights_digest = digest(own.model)
+    return _ready(own)
 
 
 def _ready(saved: SavedModel) -> tuple[nn.Module, tuple[str, ...]]:
@@ -195,8 +173,5 @@ def _settings(options: Options, preprocessing: Preprocessing) -> Settings:
         preprocessing = replace(preprocessing, image_size=options.image_size, resize_size=options.image_size)
     if options.resize is not None:
         preprocessing = preprocessing.with_resize(options.resize)
-    given = options.given(OF_SETTINGS)
-    for name in ("augment", "mix", "balance"):
-        if given.get(name) == "none":
-            given[name] = None
+    given = {name: None if value == "none" else value for name, value in (options.settings or {}).items()}
     return Settings(batch_size=options.batch_size, preprocessing=preprocessing, **given)

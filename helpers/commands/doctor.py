@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from helpers.commands.rebuild import rebuild
+from helpers.commands.summary import rebuild
 
 
 def doctor(

@@ -22,18 +22,11 @@ def evaluate(
 
     from helpers.models.prediction import probabilities
     from helpers.models.saved_models import load_model
-    from helpers.reports.classes import class_figures, describe_classes, outcome
+    from helpers.reports.classes import describe_classes, figures_of
     from helpers.training.evaluation import Scores
 
     saved = load_model(run)
-    photos, labels = labeled_photos(folder, saved.classes)
-    scores = Scores(probabilities(saved, photos, tta=tta).log(), torch.tensor(labels))
-    figures = class_figures(scores, saved.classes)
-    if as_json:
-        found = outcome(scores) | {
-            "confusion": scores.confusion.tolist(),
-            "classes": [each.to_dict() for each in figures],
-        }
-        typer.echo(json.dumps(found))
-    else:
-        typer.echo(describe_classes(outcome(scores), figures))
+    labels = labeled_photos(folder, saved.classes)
+    scores = Scores(probabilities(saved, list(labels), tta=tta).log(), torch.tensor(list(labels.values())))
+    figures = figures_of(scores, saved.classes)
+    typer.echo(json.dumps(figures | {"confusion": scores.confusion.tolist()}) if as_json else describe_classes(figures))

@@ -17,28 +17,25 @@ def export(
 ) -> None:
     """Write a trained network so that it runs without this package.
 
-    predict.py, which is written beside it, says what is on photos. It needs Pillow and NumPy, and: onnxruntime for
-    onnx; torch for torchscript; torch, safetensors and torchvision (or timm, for its networks) for weights.
+    predict.py, written beside it, says what is on photos; it needs NumPy, Pillow, and onnxruntime (onnx) or PyTorch.
+    weights.safetensors has the names of torchvision or timm; model.json says the architecture, the class names in the
+    order of the scores, and how images are prepared.
     """
-    from helpers.commands.exported import networks
     from helpers.commands.exported import predict as script
+    from helpers.commands.exported.networks import written
     from helpers.files import atomic_write, sha256, write_json
     from helpers.models.saved_models import load_model
 
     saved = load_model(run)
-    name, written = networks.FORMATS[form]
-    files = {name: written(saved), "predict.py": Path(script.__file__).read_bytes()}
-    if form == "weights":
-        files["network.py"] = networks.source(saved).encode()
-    for each, content in files.items():
-        atomic_write(out / each, lambda file, content=content: file.write(content))
+    files = written(saved, form)
+    for name, content in {**files, "predict.py": Path(script.__file__).read_bytes()}.items():
+        atomic_write(out / name, lambda file, content=content: file.write(content))
     description = {
         **saved.about,
-        "format": form,
-        "needs": ["numpy", "pillow", *networks.needs(saved, form)],
+        "network": next(iter(files)),
         "classes": list(saved.classes),
         "preprocessing": saved.preprocessing.to_dict(),
-        "weights": {"file": name, "sha256": sha256(out / name)},
+        "sha256": {name: sha256(out / name) for name in files},
     }
     write_json(out / "model.json", description)
-    typer.echo(f"{out / name} is written; try: python {out / 'predict.py'} PHOTO")
+    typer.echo(f"{', '.join(files)} are written to {out}; try: python {out / 'predict.py'} PHOTO")

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from helpers.commands.assembly import Assembly, Options, assemble, default_backbone
+from helpers.commands.assembly import IN_FIELD, Assembly, Options, assemble, default_backbone
 from helpers.commands.strategy_file import ENDINGS, read_strategy
 from helpers.commands.summary import write_summary
 from helpers.errors import warn
-from helpers.files import expanded
+from helpers.files import atomic_write, expanded
 from helpers.training.strategies import STRATEGIES
 
 STRATEGY = typer.Option(metavar="NAME", help=f"{', '.join(STRATEGIES)}, or a YAML or TOML file with a list of phases.")
@@ -86,12 +86,14 @@ def fit(
         raise typer.BadParameter("--resume needs --out, the folder of the run to go on with")
     if out is not None and Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
         raise typer.BadParameter(f"--out {out} lies among the photos and would pass for a class; take another folder")
-    phases = read_strategy(Path(strategy)) if strategy.lower().endswith(ENDINGS) else None
-    weights, data, files = _absolute(weights), _absolute(data), {"labels": labels, "class_names": class_names}
-    chosen = {name: value for name, value in locals().items() if name in Options.__dataclass_fields__}
-    chosen |= {name: None if file is None else str(file.absolute()) for name, file in files.items()}
-    chosen |= {"root": root and str(root.absolute()), "backbone": backbone or default_backbone(data, weights)}
-    options = Options(**chosen)
+    given = {name: value for name, value in locals().items() if value is not None}
+    paths = {"data", "weights", "labels", "class_names"} & set(given)
+    given |= {name: _absolute(str(given[name])) for name in paths} | {"root": root and str(root.absolute())}
+    given["backbone"] = backbone or default_backbone(given["data"], given.get("weights"))
+    given["phases"] = read_strategy(Path(strategy)) if strategy.lower().endswith(ENDINGS) else None
+    for field, names in IN_FIELD.items():
+        given[field] = {name: given[name] for name in names if name in given}
+    options = Options.of(given)
     try:
         result = train(options, assemble(options), out, resume, doctor)
     except KeyboardInterrupt as stop:
@@ -104,8 +106,8 @@ def fit(
 
 def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doctor: bool = True) -> dict[str, Any]:
     """Train, evaluate, and put the outcome into the run's folder."""
-    from helpers.reports.classes import class_figures, count_of, never_predicted, outcome
-    from helpers.reports.pictures import draw_confusion, draw_curves, save_picture
+    from helpers.reports.classes import figures_of, never_predicted
+    from helpers.reports.pictures import draw_confusion, draw_curves
     from helpers.training.evaluation import evaluate
     from helpers.training.fit import fit as run_strategy
 
@@ -122,7 +124,7 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
     )
     test = parts.loaders.test
     scores = evaluate(parts.model, test or parts.loaders.val, precision=parts.settings.precision)
-    figures = class_figures(scores, parts.task.classes)
+    figures = figures_of(scores, parts.task.classes)
     parameters = list(parts.model.parameters())
     result = options.to_dict() | {
         "task": parts.task.name,
@@ -135,46 +137,43 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
         "train_seconds": round(run.train_seconds, 3),
         "images_per_second": round(run.images_per_second, 1),
         "measured_on": "val" if test is None else "test",
-        **outcome(scores),
-        "per_class": [each.to_dict() for each in figures],
+        **figures,
         "history": run.history.rows,
     }
     if _is_first_process():
         missed = never_predicted(figures)
         if missed:
-            warn(
-                f"{count_of(len(missed), 'class is', 'classes are')} never predicted: {', '.join(missed[:10])}"
-                f"{' ...' * (len(missed) > 10)}; look at the photos and the confusion matrix, or try --balance sampler"
-            )
+            more = " ..." if len(missed) > 10 else ""
+            warn(f"never predicted: {', '.join(missed[:10])}{more}; look at the photos, or try --balance sampler")
         if out is not None:
             write_summary(out, result)
-            save_picture(draw_curves(run.history.rows), out / "curves.png")
-            save_picture(draw_confusion(scores.confusion, parts.task.classes), out / "confusion.png")
+            curves, confusion = draw_curves(run.history.rows), draw_confusion(scores, parts.task.classes)
+            atomic_write(out / "curves.png", lambda file: file.write(curves))
+            atomic_write(out / "confusion.png", lambda file: file.write(confusion))
     return result
 
 
 def describe(result: dict[str, Any], out: Path | None) -> str:
     """The outcome in a line or two, and a row for each class."""
-    from helpers.reports.classes import ClassFigures, describe_classes
+    from helpers.reports.classes import describe_classes
 
     test = "" if result["test_accuracy"] is None else f", test accuracy {result['test_accuracy']:.1%}"
     line = (
         f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
         f"{result['train_seconds']:.1f} s"
     )
-    table = describe_classes(result, [ClassFigures(**each) for each in result["per_class"]])
-    lines = [line, f"{result['measured_on']}: {table}"]
+    lines = [line, f"{result['measured_on']}: {describe_classes(result)}"]
     if out is not None:
         lines += [f"transfer predict {shlex.quote(str(out))} PHOTO", f"transfer report {shlex.quote(str(out))}"]
     return "\n".join(lines)
 
 
-def _absolute(name: str | None) -> str | None:
+def _absolute(name: str) -> str:
     """A file or folder by its whole path, so that the run is understood from elsewhere too; other names as they are."""
     from helpers.data.load import DRAWN, PUBLISHED
 
-    is_path = name is not None and name not in {*DRAWN, *PUBLISHED} and expanded(name).exists()
-    return str(expanded(name).absolute()) if is_path and name else name
+    is_path = name and name not in {*DRAWN, *PUBLISHED} and expanded(name).exists()
+    return str(expanded(name).absolute()) if is_path else name
 
 
 def _is_first_process() -> bool:

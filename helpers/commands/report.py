@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from helpers.commands.rebuild import rebuild
+from helpers.commands.summary import rebuild
 
 
 def report(
@@ -29,27 +28,8 @@ def report(
 
     loader = parts.loaders.test or parts.loaders.val
     scores = evaluate(parts.model, loader, precision=parts.settings.precision)
-    task = parts.task
-    counts = {"training": task.train, "validation": task.val, "test": task.test}
-    card = {
-        "network": options.backbone,
-        "started from": "random weights" if options.from_scratch else options.weights or "its pretrained weights",
-        "data": options.data,
-        "classes": f"{len(task.classes)}: {', '.join(task.classes)}",
-        "images": ", ".join(f"{len(split)} {name}" for name, split in counts.items() if split is not None),
-        "strategy": options.strategy,
-        "parameters": f"{summary['trainable_parameters']:,} trained of {summary['total_parameters']:,}",
-        "training": f"{summary['train_seconds']:.0f} s",
-    }
-    given = {key: value for key, value in options.to_dict().items() if value is not None and key != "phases"}
-    facts = {
-        "name": f"{task.name}, {options.strategy}",
-        "part": "val" if parts.loaders.test is None else "test",
-        "card": card,
-        "settings": given | asdict(parts.settings),
-        "phases": parts.phases,
-    }
-    content = write_page(parts.model, loader.dataset, scores, task.classes, summary.get("history", []), facts, mistakes)
+    facts = {"summary": summary, "options": options, **vars(parts)}
+    content = write_page(parts.model, loader.dataset, scores, parts.task.classes, mistakes, facts)
     path = out or run / "report.html"
     atomic_write(path, lambda file: file.write(content))
     typer.echo(f"{path} is written; open it in a browser")

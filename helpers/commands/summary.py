@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from helpers.commands.assembly import Options
+from helpers.commands.assembly import Assembly, Options, assemble
 from helpers.errors import HelpersError
 from helpers.files import write_json
 
@@ -46,6 +46,25 @@ def read_summary(run: Path) -> dict[str, Any]:
     if odd:
         raise HelpersError(f"{path} is not what fit writes (see {', '.join(odd)}); run fit again, or delete it")
     return result
+
+
+def rebuild(run: Path) -> tuple[dict[str, Any], Options, Assembly]:
+    """The summary of a run, its options, and all that it worked on, with the network that it ended with.
+
+    Raises:
+        HelpersError: if the folder holds no finished run, its data have moved, or they have other classes now.
+    """
+    summary = read_summary(run)
+    from helpers.models.saved_models import load_model
+
+    options, saved = Options.of(summary), load_model(run)
+    parts = assemble(options, saved)
+    if parts.task.classes != saved.classes:
+        now, then = (", ".join(classes[:5]) for classes in (parts.task.classes, saved.classes))
+        raise HelpersError(
+            f"{options.data} holds other classes ({now} ...) than {run} learned ({then} ...); train anew"
+        )
+    return summary, options, parts
 
 
 def _is_a(value: Any, kind: Any) -> bool:

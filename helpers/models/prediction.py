@@ -71,31 +71,24 @@ def predict(
 def probabilities(
     saved: SavedModel, photos: Sequence[str | Path], *, batch_size: int = 16, tta: bool = False
 ) -> Tensor:
-    """Predict the probability of every class for photos, with a progress bar where it takes long.
+    """Predict the probability of every class for photos, (N, C) float32; with a progress bar where it takes long.
 
     Args:
         saved: from `load_model`.
-        photos: files.
+        photos: N files.
         batch_size: photos at a time.
         tta: test-time augmentation: the mean over each photo and its mirror image.
-
-    Returns:
-        (N, C) float32, each row adding up to 1.
 
     Raises:
         HelpersError: if a photo cannot be read.
     """
-    starts = tqdm(
-        range(0, len(photos), batch_size), desc="predicting", unit="batch", disable=None, leave=False, delay=1
-    )
+    starts = range(0, len(photos), batch_size)
+    found, preprocessing, device = [], saved.preprocessing, next(saved.model.parameters()).device
     with eval_mode(saved.model):
-        return torch.cat([_probabilities(saved, photos[start : start + batch_size], tta) for start in starts])
-
-
-def _probabilities(saved: SavedModel, photos: Sequence[str | Path], tta: bool) -> Tensor:
-    preprocessing = saved.preprocessing
-    images = [prepared_photo(photo, preprocessing) for photo in photos]
-    images = normalize(center_crop(images, preprocessing.image_size), preprocessing)
-    images = images.to(next(saved.model.parameters()).device)
-    views = [images, images.flip(3)] if tta else [images]
-    return torch.stack([saved.model(view).flatten(1).float().softmax(dim=1) for view in views]).mean(dim=0).cpu()
+        for start in tqdm(starts, desc="predicting", unit="batch", disable=None, leave=False, delay=1):
+            images = [prepared_photo(photo, preprocessing) for photo in photos[start : start + batch_size]]
+            images = normalize(center_crop(images, preprocessing.image_size), preprocessing).to(device)
+            views = [images, images.flip(3)] if tta else [images]
+            chances = [saved.model(view).flatten(1).float().softmax(dim=1) for view in views]
+            found.append(torch.stack(chances).mean(dim=0).cpu())
+    return torch.cat(found)

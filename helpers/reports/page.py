@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from jinja2 import Environment
-from PIL import Image
-from torch import nn
+from matplotlib import colormaps
+from torch import Tensor, nn
+from torchvision.io import encode_png
 
 from helpers.data.loaders import Batches
-from helpers.reports.classes import class_figures, describe_outcome, never_predicted, outcome, percent
-from helpers.reports.mistakes import confident_mistakes, grad_cam, overlaid, pixels
-from helpers.reports.pictures import draw_confusion, draw_curves, png
+from helpers.reports.classes import describe_outcome, figures_of, never_predicted, percent
+from helpers.reports.gradcam import grad_cam
+from helpers.reports.pictures import draw_confusion, draw_curves
 from helpers.training.evaluation import Scores
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -26,13 +26,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def write_page(
-    model: nn.Module,
-    images: Batches,
-    scores: Scores,
-    classes: Sequence[str],
-    rows: Sequence[dict[str, Any]],
-    facts: dict[str, Any],
-    most: int = 12,
+    model: nn.Module, images: Batches, scores: Scores, classes: Sequence[str], most: int, facts: dict[str, Any]
 ) -> bytes:
     """The page: outcome, curves, confusion matrix, classes, mistakes with Grad-CAM, model card, settings, versions.
 
@@ -41,56 +35,54 @@ def write_page(
         images: of the split that was measured, as the model sees them.
         scores: of that split.
         classes: their names.
-        rows: of the run's history.
-        facts: further values of the template: name, part, card, settings, phases.
         most: mistakes to show.
+        facts: further values of the template: summary, options, task, settings, phases.
     """
-    figures = class_figures(scores, classes)
-    mistakes = confident_mistakes(scores, classes, most)
-    shown = _shown(
-        model, images, [each.index for each in mistakes], [classes.index(each.predicted) for each in mistakes]
-    )
-    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
-    return (
-        Environment(autoescape=True)
-        .from_string(TEMPLATE.read_text(encoding="utf-8"))
-        .render(
-            facts,
-            outcome=describe_outcome(outcome(scores)),
-            missed=never_predicted(figures),
-            curves=_uri(png(draw_curves(rows))),
-            confusion=_uri(png(draw_confusion(scores.confusion, classes))),
-            classes=figures,
-            percent=percent,
-            mistakes=[{**vars(each), **look} for each, look in zip(mistakes, shown, strict=True)],
-            heat=bool(shown) and shown[0]["heat"] is not None,
-            versions=versions,
-        )
-        .encode(errors="backslashreplace")
-    )
+    figures = figures_of(scores, classes)
+    template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        facts,
+        percent=percent,
+        outcome=describe_outcome(figures),
+        missed=never_predicted(figures),
+        curves=_uri(draw_curves(facts["summary"].get("history", []))),
+        confusion=_uri(draw_confusion(scores, classes)),
+        classes=figures["per_class"],
+        mistakes=_mistakes(model, images, scores, classes, confident_mistakes(scores, most)),
+        versions={name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
+    ).encode(errors="backslashreplace")
 
 
-def _shown(model: nn.Module, images: Batches, indices: list[int], targets: list[int]) -> list[dict[str, Any]]:
-    """Images at some indices as the network sees them, their Grad-CAM, and their names."""
+def confident_mistakes(scores: Scores, most: int = 12) -> list[int]:
+    """Indices of the wrong predictions with the highest probability, the most confident first."""
+    wrong = (scores.predictions != scores.labels).nonzero()[:, 0]
+    confidence = scores.logits[wrong].softmax(dim=1).amax(dim=1)
+    return wrong[confidence.argsort(descending=True)][:most].tolist()
+
+
+def _mistakes(
+    model: nn.Module, images: Batches, scores: Scores, classes: Sequence[str], indices: list[int]
+) -> list[dict[str, Any]]:
     if not indices:
         return []
-    batch = images.__getitems__(indices)[0].to(next(model.parameters()).device)
-    heat, plain = grad_cam(model, batch, targets), pixels(batch, images.preprocessing)
-    names = [Path(images.images.names[i]) for i in indices]
-    return [
-        {
-            "image": _picture(plain[i]),
-            "heat": None if heat is None else _picture(overlaid(plain[i], heat[i])),
-            "file": "/".join(name.parts[-2:]),
-        }
-        for i, name in enumerate(names)
-    ]
+    batch, predicted = images.__getitems__(indices)[0], scores.predictions[indices].tolist()
+    heat = grad_cam(model, batch.to(next(model.parameters()).device), predicted)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (images.preprocessing.mean, images.preprocessing.std))
+    plain = (batch * std + mean).clamp(0, 1)
+    found = []
+    for place, index in enumerate(indices):
+        look = {"image": _picture(plain[place]), "predicted": classes[predicted[place]]}
+        if heat is not None:
+            warm = torch.tensor(colormaps["jet"](heat[place].cpu().numpy())[..., :3]).permute(2, 0, 1)
+            look["heat"] = _picture((plain[place].mean(dim=0) + warm) / 2)
+        probability, name = scores.logits[index].softmax(dim=0).max().item(), Path(images.images.names[index])
+        look |= {"true": classes[scores.labels[index]], "probability": probability, "file": "/".join(name.parts[-2:])}
+        found.append(look)
+    return found
 
 
-def _picture(values: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray((255 * values).round().astype(np.uint8)).save(file, format="PNG")
-    return _uri(file.getvalue())
+def _picture(values: Tensor) -> str:
+    return _uri(bytes(encode_png((255 * values).round().to(torch.uint8)).numpy()))
 
 
 def _uri(content: bytes) -> str:

@@ -42,6 +42,8 @@ def check_settings(settings: Settings) -> None:
         raise HelpersError(f"label_smoothing is a fraction, from 0 to below 1, not {settings.label_smoothing!r}")
     if not 0 <= settings.weight_decay < float("inf"):
         raise HelpersError(f"weight_decay is a number, 0 or more, not {settings.weight_decay!r}")
+    if settings.balance not in (None, "sampler", "weights"):
+        raise HelpersError(f"balance {settings.balance!r} is not known; choose sampler or weights")
     if settings.views < 1 or (settings.patience is not None and settings.patience < 1):
         raise HelpersError(f"views ({settings.views}) and patience ({settings.patience}) are counts, 1 or more")
 
@@ -119,26 +121,16 @@ def examine(model: nn.Module, phase: Phase, settings: Settings, loaders: Loaders
 
 
 def loss_problem(loss: float, inputs: Tensor | None, train: DataLoader, place: Progress, lr: float) -> str:
-    """What to say of a loss that is not finite or has diverged: where it was, with which images, at which rate.
-
-    Args:
-        loss: of a training step, or of validation.
-        inputs: of the step, (B, ...); None in validation.
-        train: names the images.
-        place: where the run stands.
-        lr: the highest learning rate.
-    """
-    which = "validation loss" if inputs is None else "loss"
+    """What to say of a loss that is not finite or has diverged; the step's inputs are (B, ...), None in validation."""
+    names = [] if inputs is None else batch_names(train, place.epochs_done, place.step)
+    fault = f"the {'validation ' * (not names)}loss became {loss:.3g} in {place.place}"
     if math.isfinite(loss):
-        fault = f"the {which} rose to {loss:.3g} in {place.place}: training diverges"
-    else:
-        names = [] if inputs is None else batch_names(train, place.epochs_done, place.step)
-        fault = f"the {which} became {loss} in {place.place}"
-        if names and not inputs.isfinite().all():
-            finite = inputs.flatten(1).isfinite().all(dim=1)
-            fault += f"; {names[int((~finite).nonzero()[0])]} holds values that are not finite"
-        elif names:
-            fault += f"; its images are {', '.join(names[:3])} ..."
+        fault += ": training diverges"
+    elif names and not inputs.isfinite().all():
+        bad = int((~inputs.flatten(1).isfinite().all(dim=1)).nonzero()[0])
+        fault += f"; {names[bad]} holds values that are not finite"
+    elif names:
+        fault += f"; its images are {', '.join(names[:3])} ..."
     return f"{fault}. The learning rate was {lr:.1e}: try a tenth. The model has its last good weights again."
 
 
@@ -163,14 +155,11 @@ def stored_run(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
     Raises:
         HelpersError: if there is one and the run was not to be resumed, or it cannot be.
     """
-    model = folder.folder / MODEL
-    if not resume and (folder.path.exists() or model.exists()):
-        raise HelpersError(f"{folder.folder} already holds a run; resume it, or give the new run another folder")
-    stored = folder.load()
-    if stored is None and model.exists():
+    stored, trained = folder.load() if resume else None, (folder.folder / MODEL).exists()
+    if stored is None and (trained or folder.path.exists()):
         raise HelpersError(
-            f"{model} is a trained model without its checkpoint, so its run cannot go on; to train it further, start "
-            f"another run from it: --weights {folder.folder} --out ANOTHER"
+            f"{folder.folder} already holds a run; resume it (if its checkpoint is there), give the new run another "
+            f"folder, or start the new one from its model: --weights {folder.folder}"
         )
     return stored
 
