@@ -237,9 +237,13 @@ def _advises(answer: Any) -> str | None:
 
 
 @cache
-def _slides() -> tuple[Task, Loaders]:
-    task = load_task("slides", train_per_class=20, val_per_class=100, seed=41)
-    return task, make_loaders(task, load_backbone("embedded").preprocessing, batch_size=10, augment=None)
+def _slides() -> Task:
+    return load_task("slides", train_per_class=20, val_per_class=100, seed=41)
+
+
+def _loaders(model: nn.Module) -> Loaders:
+    """New ones each time, so that the order of the images is the same for every answer."""
+    return make_loaders(_slides(), model.preprocessing, batch_size=10, augment=None)
 
 
 @cache
@@ -247,13 +251,13 @@ def _head_trained() -> nn.Module:
     """The embedded backbone with a head that was trained on the slides, as in the lesson."""
     model = replace_head(load_backbone("embedded"), 4)
     settings = Settings(augment=None, label_smoothing=0.0, precision="fp32", keep_best=False)
-    task, loaders = _slides()
-    fit(model, task, [Phase("head", 3e-3, 18)], settings, loaders=loaders, verbose=False, doctor=False)
+    phases = [Phase("head", 3e-3, 18)]
+    fit(model, _slides(), phases, settings, loaders=_loaders(model), verbose=False, doctor=False)
     return model
 
 
-def choice_accuracy(choose: Callable[[nn.Module], Any], epochs: int = 6) -> tuple[float, float]:
-    """Train the chosen parameters and a head that has been trained before; accuracy on validation and test slides.
+def trained_choice(choose: Callable[[nn.Module], Any], epochs: int = 6) -> nn.Module:
+    """The embedded backbone after training the chosen parameters on slides, with a head that was trained before.
 
     Args:
         choose: from the embedded backbone to a list of its parameters.
@@ -262,7 +266,8 @@ def choice_accuracy(choose: Callable[[nn.Module], Any], epochs: int = 6) -> tupl
     Raises:
         WrongKind: if something else is chosen.
     """
-    model, batches = deepcopy(_head_trained()).requires_grad_(False), _slides()[1].train
+    model = deepcopy(_head_trained()).requires_grad_(False)
+    batches = _loaders(model).train
     groups = [{"params": list(head(model).parameters()), "lr": 3e-4}]
     chosen = _chosen(choose, model)
     groups += [{"params": chosen, "lr": 3e-3}] if chosen else []
@@ -279,7 +284,7 @@ def choice_accuracy(choose: Callable[[nn.Module], Any], epochs: int = 6) -> tupl
         loss.backward()
         optimizer.step()
         scheduler.step()
-    return evaluate(model, _slides()[1].val).accuracy, evaluate(model, _slides()[1].test).accuracy
+    return model
 
 
 def _chosen(choose: Callable[[nn.Module], Any], model: nn.Module) -> list[nn.Parameter]:
@@ -302,8 +307,10 @@ def _choice(answer: Any) -> str | Passed | None:
         return "nothing before the head of the given model is in your list, and the head alone does not get there."
     if count > MOST:
         return f"{count:,} parameters beside the head, and at most {MOST:,} are allowed. Choose smaller ones."
-    val, test = choice_accuracy(answer)
+    trained, loaders = trained_choice(answer), _loaders(model)
+    val = evaluate(trained, loaders.val).accuracy
     if val >= WANTED:
+        test = evaluate(trained, loaders.test).accuracy
         return Passed(f"{count:,} parameters beside the head; validation {val:.1%}; test {test:.1%}.")
     return (
         f"{count:,} parameters beside the head reach {val:.1%} of the validation slides, and {WANTED:.0%} are wanted. "
