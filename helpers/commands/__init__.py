@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all went well, 2 for a mistake that the message explains, 130 after Ctrl-C.
     """
-    if isinstance(sys.stdout, TextIOWrapper):  # a file name that the terminal cannot show is no fault
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file name that the terminal cannot show is no fault
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from helpers.models.saved_models import SavedModel
     from helpers.training.loop import Settings
 
+SETTINGS = "optimizer weight_decay label_smoothing augment mix patience views precision balance"
 IN_FIELD = {
-    "settings": (
-        *("optimizer", "weight_decay", "label_smoothing", "augment", "mix", "patience", "views", "precision"),
-        "balance",
-    ),
-    "changes": ("schedule", "warmup", "layer_decay"),
-    "folder": ("labels", "group", "class_names"),
+    "settings": SETTINGS.split(),
+    "changes": ["schedule", "warmup", "layer_decay"],
+    "folder": ["labels", "group", "class_names"],
 }
 """Options of `fit` that are fields of `Settings` and of `Phase`, and arguments of `load_task`."""
 

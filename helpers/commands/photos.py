@@ -15,13 +15,11 @@ def named_photos(words: Sequence[Path]) -> list[Path]:
 
     photos: list[Path] = []
     for word in words:
-        if str(word) == "-":
-            photos += [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
-        elif word.is_dir():
+        if word.is_dir():
             files = (file for file in word.rglob("[!.]*") if file.suffix.lower() in PHOTO_ENDINGS)
             photos += readable(sorted(files), word)
         else:
-            photos.append(word)
+            photos += [word] if str(word) != "-" else map(Path, filter(None, sys.stdin.read().splitlines()))
     return photos
 
 

@@ -24,12 +24,9 @@ def report(
     summary, options, parts = rebuild(run)
     from helpers.files import atomic_write
     from helpers.reports.page import write_page
-    from helpers.training.evaluation import evaluate
 
     loader = parts.loaders.test or parts.loaders.val
-    scores = evaluate(parts.model, loader, precision=parts.settings.precision)
-    facts = {"summary": summary, "options": options, **vars(parts)}
-    content = write_page(parts.model, loader.dataset, scores, parts.task.classes, mistakes, facts)
+    content = write_page(parts.model, loader, {"summary": summary, "options": options, **vars(parts)}, mistakes)
     path = out or run / "report.html"
     atomic_write(path, lambda file: file.write(content))
     typer.echo(f"{path} is written; open it in a browser")

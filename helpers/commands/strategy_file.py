@@ -31,8 +31,6 @@ def read_strategy(path: Path) -> list[dict[str, Any]]:
         # YAML takes 3e-3 for a text
         read = [{name: float(value) if name in numbers else value for name, value in each.items()} for each in phases]
         return [asdict(Phase(**each)) for each in read]
-    except OSError as error:
-        raise HelpersError(f"there is no strategy file {path} ({error.strerror}); check the path") from error
-    except Exception as error:  # the parsers' errors, and those of Phase, are of many kinds
+    except Exception as error:  # those of files, of the parsers and of Phase are of many kinds
         names, reason = ", ".join(field.name for field in fields(Phase)), " ".join(str(error).split())
         raise HelpersError(f"{path} is no list of phases with the fields {names} ({reason}); mend it") from error

@@ -48,10 +48,8 @@ def never_predicted(figures: dict[str, Any]) -> list[str]:
 
 def describe_outcome(figures: dict[str, Any]) -> str:
     """The accuracy and what it is to be compared with, in one line."""
-    return (
-        f"accuracy {percent(figures['accuracy'], figures['interval'])} on {figures['images']} images; "
-        f"always naming the largest class would reach {figures['majority_share']:.1%}"
-    )
+    accuracy, largest = percent(figures["accuracy"], figures["interval"]), figures["majority_share"]
+    return f"accuracy {accuracy} on {figures['images']} images; always naming the largest class reaches {largest:.1%}"
 
 
 def describe_classes(figures: dict[str, Any]) -> str:

@@ -35,35 +35,22 @@ def written(saved: SavedModel, form: str) -> dict[str, bytes]:
         HelpersError: if PyTorch cannot translate this network.
     """
     side = saved.preprocessing.image_size
-    network, example = FromPixels(saved).eval(), torch.zeros(2, 3, side, side)
+    network, example, file = FromPixels(saved).eval(), torch.zeros(2, 3, side, side), io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             if form == "onnx":
-                return {"model.onnx": _onnx(network, example)}
-            files = {"model.pt": _torchscript(network, example)}
+                options = {"dynamic_shapes": ({0: torch.export.Dim("images")},), "dynamo": True, "verbose": False}
+                names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
+                program = torch.onnx.export(network, (example,), **options, **names)
+                return {"model.onnx": program.model_proto.SerializeToString()}
+            torch.jit.save(torch.jit.trace(network, example), file)
     except Exception as error:  # the exporters' errors are of many kinds
         reason = str(error).strip().partition("\n")[0][:200]
-        raise HelpersError(
-            f"PyTorch cannot write this {type(saved.model).__name__} as {form} ({reason}); take another --format"
-        ) from error
+        raise HelpersError(f"PyTorch cannot write this network as {form} ({reason}); take another --format") from error
+    files = {"model.pt": file.getvalue()}
     if form == "weights":
         tensors = {name: value.contiguous() for name, value in saved.model.state_dict().items()}
         files["weights.safetensors"] = save(tensors, {"format": "pt"})
     return files
-
-
-def _onnx(network: nn.Module, example: Tensor) -> bytes:
-    """A graph from `pixels` to `probabilities`, for any number of images at once."""
-    shapes = ({0: torch.export.Dim("images")},)
-    names = {"input_names": ["pixels"], "output_names": ["probabilities"]}
-    program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, dynamic_shapes=shapes, **names)
-    return program.model_proto.SerializeToString()
-
-
-def _torchscript(network: nn.Module, example: Tensor) -> bytes:
-    file = io.BytesIO()
-    with torch.inference_mode():
-        torch.jit.save(torch.jit.trace(network, example), file)
-    return file.getvalue()

@@ -46,24 +46,28 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     loaded, classes = (_read_safetensors(path), []) if _is_safetensors(start) else _read_torch(path, start)
     state = find_state_dict(loaded)
     if state is None and classes:
-        raise HelpersError(_code(path, classes[0]))
+        raise HelpersError(
+            f"{path} holds Python objects that would run code when loaded ({classes[0]}), not only tensors; "
+            "ask for, or save, the weights alone: torch.save(model.state_dict(), path)."
+        )
     if state is None:
         raise HelpersError(
             f"{path} holds {_describe(loaded)}, not the weights of a network; "
             "give a file that was saved with torch.save(model.state_dict(), path)."
         )
     state = {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in strip_prefixes(state).items()}
-    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    real = {key: value for key, value in state.items() if value.is_floating_point()}
+    broken = [key for key, value in real.items() if not value.isfinite().all()]
     if broken:
         raise HelpersError(
             f"{path} has values that are not finite (NaN or infinity) in {_some(broken)}; "
             "the training that wrote it went wrong: take an earlier checkpoint, or download it again."
         )
-    huge = [key for key, value in state.items() if value.is_floating_point() and (value.abs() > _GREATEST).any()]
+    huge = [key for key, value in real.items() if (value.abs() > _GREATEST).any()]
     if huge:
         raise HelpersError(
-            f"{path} has values of {state[huge[0]].abs().max():.0e} in {_some(huge)}, which no working network has; it "
-            "is damaged, or its training diverged: take an earlier checkpoint, or download it again."
+            f"{path} has values of {state[huge[0]].abs().max():.0e} in {_some(huge)}, which no working network has: "
+            "take an earlier checkpoint, or download it again."
         )
     return state
 
@@ -175,20 +179,17 @@ def _read_torch(path: Path, start: bytes) -> tuple[object, list[str]]:
     """What a file of `torch.save` holds, and the classes in it that were passed over."""
     if (start[:1] == b"\x08" and b"\x12" in start[2:4]) or path.suffix.lower() == ".onnx":
         raise HelpersError(f"{path} is an ONNX graph, not weights for PyTorch; give the file that it was made from.")
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            if any(name.endswith("/constants.pkl") for name in file.namelist()):
-                raise HelpersError(
-                    f"{path} is a TorchScript program, not weights; save these with "
-                    "torch.save(torch.jit.load(path).state_dict(), other_path)."
-                )
     classes: list[str] = []
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 broken = file.testzip()  # torch.load checks no checksums
+                scripted = any(name.endswith("/constants.pkl") for name in file.namelist())
             if broken:
                 raise ValueError(f"{broken} does not match its checksum")
+            if scripted:
+                advice = "torch.save(torch.jit.load(path).state_dict(), other_path)"
+                raise HelpersError(f"{path} is a TorchScript program, not weights; save these with {advice}.")
         while True:
             try:
                 with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in classes]):
@@ -201,6 +202,8 @@ def _read_torch(path: Path, start: bytes) -> tuple[object, list[str]]:
                 if found[1] in classes:  # one of the functions that PyTorch always refuses
                     return None, [found[1]]
                 classes.append(found[1])
+    except HelpersError:
+        raise
     except Exception as error:  # torch.load raises many kinds for damaged files
         raise HelpersError(_damaged(path, error)) from error
 
@@ -210,13 +213,6 @@ def _check_name(path: Path) -> None:
     promised = _HASH_IN_NAME.search(path.stem)
     if promised and not sha256(path).startswith(promised[1]):
         warn(f"{path} is not the file that its name promises (SHA-256 {promised[1]}...); download it again")
-
-
-def _code(path: Path, name: str) -> str:
-    return (
-        f"{path} holds Python objects that would run code when loaded ({name}), not only tensors; "
-        "ask for, or save, the weights alone: torch.save(model.state_dict(), path)."
-    )
 
 
 def _damaged(path: Path, error: Exception) -> str:
