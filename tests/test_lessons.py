@@ -211,6 +211,14 @@ def test_feature_extraction_runs_on_real_photos(real, monkeypatch) -> None:
     assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 12
 
 
+def test_fine_tuning_runs_on_real_photos(real, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD", "real")
+    short = {"epochs=8": "epochs=1", "range(1, 9)": "range(1, 2)"}
+    said = json.dumps(executed(ROOT / "notebooks" / "03_fine_tuning.ipynb", short=short))
+    assert "2 near classes, 4 far classes" in said
+    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 15
+
+
 @pytest.mark.skipif("STABILITY" not in os.environ, reason="minutes; STABILITY=1 runs the lessons with other seeds")
 @pytest.mark.parametrize("environment", [{}, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}])
 def test_verdicts_hold_with_other_seeds_and_other_arithmetic(lesson, environment, monkeypatch) -> None:
