@@ -385,3 +385,12 @@ def test_small_drawings_are_enlarged(drawn, interpolation):
     )
     expected = v2.functional.normalize(preset(drawn.val.images) / 255, preprocessing.mean, preprocessing.std)
     assert (images - expected).abs().max() < 1e-5
+
+
+@pytest.mark.fault
+def test_a_cache_of_an_earlier_version_is_made_anew_without_a_word(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.data.photos.cache.VERSION", 1)
+    make_loaders(photos, PREPROCESSING)
+    monkeypatch.undo()
+    monkeypatch.setenv("HELPERS_CACHE", str(tmp_path / "cache"))
+    make_loaders(photos, PREPROCESSING)

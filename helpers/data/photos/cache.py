@@ -32,6 +32,10 @@ ROOM = 20 * 2**30
 """Bytes that all caches in one folder may take together."""
 
 
+VERSION = 2
+"""Of the file and of how photos are decoded."""
+
+
 class StoredImages:
     """Images of any size in one flat uint8 tensor.
 
@@ -47,7 +51,7 @@ class StoredImages:
             about = file.metadata()
             self.pixels: Tensor = file.get_tensor("pixels")
         self.signature, self.sizes = about["signature"], json.loads(about["sizes"])
-        self.checksum = int(about["checksum"])
+        self.checksum = int(about.get("checksum", 0))
         self.offsets = list(accumulate((3 * height * width for height, width in self.sizes), initial=0))
 
     def __len__(self) -> int:
@@ -77,6 +81,7 @@ def stored_images(
     Raises:
         HelpersError: if images cannot be made (all of them are named) or the file cannot be written.
     """
+    signature = f"{VERSION} {signature}"
     stored = _open(path, signature)
     if stored is None:
         try:
@@ -100,6 +105,8 @@ def _open(path: Path, signature: str) -> StoredImages | None:
     try:
         stat = path.stat()
         stored = StoredImages(path)
+        if stored.signature != signature:
+            return None
         if not _is_whole(path, stat.st_size, stat.st_mtime_ns):
             raise ValueError("not what was written")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -109,7 +116,7 @@ def _open(path: Path, signature: str) -> StoredImages | None:
         return None
     with suppress(OSError):  # used just now; many systems do not note it
         os.utime(path, ns=(time.time_ns(), stat.st_mtime_ns))
-    return stored if stored.signature == signature else None
+    return stored
 
 
 @cache
@@ -143,7 +150,7 @@ def _write(file: BinaryIO, signature: str, count: int, images: Iterator[Future[T
 
 def _make_room(path: Path) -> None:
     """Remove the caches that lay unused for longest, until all together keep to `ROOM`."""
-    files = [file for file in path.parent.iterdir() if file.suffix in (path.suffix, ".images")]  # as once named
+    files = [file for file in path.parent.iterdir() if file.suffix == path.suffix]
     taken = sum(file.stat().st_size for file in files)
     for file in sorted(files, key=lambda file: file.stat().st_atime):
         if taken > ROOM and file != path:

@@ -118,15 +118,15 @@ def _class_photos(place: Path) -> Photos:
     if stray:
         warn(f"{place}: {len(stray)} photos lie beside the class folders and belong to no class: {listed(stray)}.")
     below = [{inner.name for inner in _subfolders(folder)} for folder in inner]
-    if len(inner) > 1 and set.intersection(*below) and any(LIKE_A_SPLIT.search(folder.name) for folder in inner):
+    names = listed(folder.name for folder in inner)
+    if len(inner) > 1 and set.intersection(*below) and LIKE_A_SPLIT.search(names):
         raise HelpersError(
-            f"{place} holds {listed(folder.name for folder in inner)}, which look like splits and not like classes; "
-            "call them train, val and test."
+            f"{place} holds {names}, which look like splits, not classes; call them train, val and test."
         )
-    if len(inner) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
+    if len(inner) > 1 and len(below[0]) > 1 and all(each == below[0] for each in below):
         warn(
-            f"{place}: each of the class folders {listed(folder.name for folder in inner)} holds the folders "
-            f"{listed(sorted(below[0]))}. If those are the classes, there is one level too many: merge it away."
+            f"{place}: each of the class folders {names} holds the folders {listed(sorted(below[0]))}. If those are "
+            "the classes, there is one level too many: merge it away."
         )
     photos: Photos = {}
     for folder in inner:

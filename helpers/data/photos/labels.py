@@ -106,10 +106,8 @@ def _find(name: str, places: Mapping[str, Path | None]) -> Path | None:
 def name_classes(folders: Sequence[str], file: Path) -> dict[str, str]:
     """Names of classes whose folders are called by number or code, in the order of the numbers.
 
-    Args:
-        folders: names of class folders, such as "1" or "007".
-        file: JSON (a list, or an object from id to name) or text (one name per line, with or without its id before
-            it). Ids may begin at 0 or 1, whatever the folders do.
+    The file is JSON (a list, or an object from id to name) or text (one name per line, with or without its id before
+    it). Ids may begin at 0 or 1, whatever the folders do.
 
     Raises:
         HelpersError: if the file cannot be read, or does not name each class once.

@@ -26,9 +26,6 @@ from helpers.files import cache_dir
 BUDGET = 4 * 2**30
 """Photos of a task are kept decoded if that takes at most so many bytes of disk."""
 
-VERSION = 2
-"""Of how photos are decoded; another version, another cache."""
-
 
 class Images(ABC):
     """Labeled images, resized as the preprocessing says but not yet cropped.
@@ -80,7 +77,7 @@ class CachedPhotos(Images):
     def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         super().__init__(split, preprocessing)
         how = replace(preprocessing, image_size=0, std=())  # which make no difference
-        content = f"{VERSION} {how}", "\n".join(str(file.resolve()) for file in self.files)
+        content = repr(how), "\n".join(str(file.resolve()) for file in self.files)
         stats = [file.stat() for file in self.files]
         signature = _hashed(*content, repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]))
         path = cache_dir() / "images" / f"{_hashed(*content)}.safetensors"
