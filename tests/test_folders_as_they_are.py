@@ -471,3 +471,11 @@ def test_plain_names_begin_with_the_first_folder_though_the_last_is_missing(fold
     task, message = said(folder, class_names=tmp_path / "names.txt")
     assert task.classes == tuple(f"flower {i}" for i in range(1, 12))
     assert "the class folder 1 is 'flower 1', ..., and 11 is 'flower 11'" in message
+
+
+def test_a_table_with_cells_too_many_and_a_column_that_only_looks_like_splits(folder):
+    add(folder, "images", 20)
+    rows = [(f"{i}.png", NAMES[i % 2], "test", *["", ""][: i % 3]) for i in range(1, 20)]
+    task, message = said(folder, labels=table(folder, ("image", "label", "phase"), rows))
+    assert sum(lengths(task)) == 19
+    assert "splits from" not in message

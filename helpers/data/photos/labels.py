@@ -38,12 +38,13 @@ def read_labels(file: Path, folder: Path) -> tuple[dict[str, dict[str, list[Path
     """
     table = _read(file)
     places = _places(folder)
-    columns = {name: [row[name] or "" for row in table] for name in table[0]}
+    columns = {name: [row[name] for row in table] for name in table[0] if name}
     hits = {name: sum(_find(value, places) is not None for value in values) for name, values in columns.items()}
     photo = max(hits, key=hits.__getitem__)
     if hits[photo] == 0:
         raise HelpersError(f"no column of {file} names photos in {folder}; its columns are {', '.join(columns)}.")
-    split = next((name for name, values in columns.items() if all(map(split_of, values))), None)
+    parts = {name: set(map(split_of, values)) for name, values in columns.items()}
+    split = next((name for name, found in parts.items() if "train" in found and None not in found), None)
     others = {name: values for name, values in columns.items() if name not in (photo, split)}
     label = next((name for usual in LABEL_COLUMNS for name in others if name.lower().replace(" ", "_") == usual), None)
     few = [name for name, values in others.items() if 2 <= len(set(values)) <= len(values) / 2]
@@ -52,12 +53,12 @@ def read_labels(file: Path, folder: Path) -> tuple[dict[str, dict[str, list[Path
         raise HelpersError(f"{file} does not say which column holds the classes ({', '.join(others)}); call it label.")
     rows: Rows = {}
     for row in table:
-        place = _find(row[photo] or "", places)
+        place = _find(row[photo], places)
         if place is not None and row[label] and rows.setdefault(place, row)[label] != row[label]:
             raise HelpersError(
                 f"{file} gives {row[photo]} the classes {rows[place][label]} and {row[label]}; keep one."
             )
-    missing = [row[photo] for row in table if _find(row[photo] or "", places) not in rows]
+    missing = [row[photo] for row in table if _find(row[photo], places) not in rows]
     if missing:
         said = f"{len(missing)} of {len(table)} rows of {file} name no photo that is there, or no class"
         if len(missing) > max(1, 0.1 * len(table)):
