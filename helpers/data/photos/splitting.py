@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 
 from helpers.data.tasks import Split
 from helpers.errors import HelpersError, warn
@@ -101,6 +100,8 @@ def split_by_group(
     Raises:
         HelpersError: if a class has a single group, or there would be no photo of it to train with.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import
+
     labels, keys = split.labels.numpy(), np.array([groups[file] for file in split.files])
     held = [len(set(keys[labels == label])) for label in range(len(classes))]
     if min(held) < 2:
