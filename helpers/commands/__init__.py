@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any
 
 import typer
 
@@ -76,16 +76,9 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **_: Any) -> None:
     """Our own warnings are for the reader: without the place in the code where they arose."""
-    ours = issubclass(category, HelpersWarning)
     word = "note" if issubclass(category, HelpersNote) else "warning"
-    text = f"{word}: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
-    print(text, end="", file=file or sys.stderr)
+    ours = issubclass(category, HelpersWarning)
+    text = f"{word}: {message}\n" if ours else warnings.formatwarning(message, category, *place[:2])
+    print(text, end="", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Options:
 
     data: str
     root: str | None
-    backbone: str
+    backbone: str | None
     weights: str | None
     strategy: str
     epochs: int | None
@@ -54,12 +54,8 @@ class Options:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Options:
-        """The options in what `to_dict` gave; anything else in it is left aside."""
+        """The options in a summary; anything else in it is left aside."""
         return cls(**{name: stored.get(name) for name in cls.__dataclass_fields__})
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self)
 
     @property
     def from_scratch(self) -> bool:
@@ -88,14 +84,6 @@ class Assembly:
     phases: list[Phase]
 
 
-def default_backbone(data: str, weights: str | None) -> str:
-    """That of one's own trained model; else photos get a network that learned from photos, drawn images the other."""
-    from helpers.data.load import DRAWN
-
-    own = own_model(weights)
-    return own.about["backbone"] if own else "embedded" if data in DRAWN else "efficientnet_lite0"
-
-
 def own_model(weights: str | None) -> SavedModel | None:
     """One's own trained model, if `weights` is the folder of a run or a file from one."""
     from helpers.models.saved_models import MODEL, load_model
@@ -107,11 +95,7 @@ def own_model(weights: str | None) -> SavedModel | None:
 
 
 def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
-    """Load and build what the options name.
-
-    Args:
-        options: of a command.
-        trained: the network of a finished run, instead of one to start from.
+    """Load and build what the options name, or all around a network that was `trained` with them.
 
     Raises:
         HelpersError: if one of them makes no sense or names something that is not there.
@@ -126,7 +110,7 @@ def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
     from helpers.models.heads import replace_head
 
     torch.manual_seed(options.seed)
-    model, classes = _start(options) if trained is None else _ready(trained)
+    model, classes = _start(options) if trained is None else (trained.model.train(), trained.classes)
     settings = _settings(options, model.preprocessing)
     side = options.image_size
     given = (options.folder or {}) | ({"size": side} if side is not None and options.data in DRAWN else {})
@@ -145,23 +129,20 @@ def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
 
 def _start(options: Options) -> tuple[nn.Module, tuple[str, ...] | None]:
     """The network that training starts from, and the classes of its head where it is one's own trained model."""
+    from helpers.data.load import DRAWN
     from helpers.models.backbones import load_backbone
     from helpers.models.weights_files.reading import digest
 
     own = own_model(options.weights)
     if own is None:
         weights = None if options.from_scratch else options.weights or "DEFAULT"
-        return load_backbone(options.backbone, weights), None
+        usual = "embedded" if options.data in DRAWN else "efficientnet_lite0"
+        return load_backbone(options.backbone or usual, weights), None
     held = own.about["backbone"]
-    if held != options.backbone:
+    if options.backbone not in (None, held):
         raise HelpersError(f"{options.weights} holds a {held}, not a {options.backbone}; leave --backbone out")
     own.model.weights_digest = digest(own.model)
-    return _ready(own)
-
-
-def _ready(saved: SavedModel) -> tuple[nn.Module, tuple[str, ...]]:
-    saved.model.preprocessing = saved.preprocessing
-    return saved.model.train(), saved.classes
+    return own.model.train(), own.classes
 
 
 def _settings(options: Options, preprocessing: Preprocessing) -> Settings:

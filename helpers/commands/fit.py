@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from helpers.commands.assembly import IN_FIELD, Assembly, Options, assemble, default_backbone
+from helpers.commands.assembly import IN_FIELD, Assembly, Options, assemble
 from helpers.commands.strategy_file import ENDINGS, read_strategy
 from helpers.commands.summary import write_summary
 from helpers.errors import warn
@@ -20,9 +21,9 @@ from helpers.training.strategies import STRATEGIES
 STRATEGY = typer.Option(metavar="NAME", help=f"{', '.join(STRATEGIES)}, or a YAML or TOML file with a list of phases.")
 
 
-def _option(text: str, default: str = "") -> Any:
+def _option(text: str, default: str = "", **limits: Any) -> Any:
     """An option that changes one setting and is left alone where it is not given."""
-    return typer.Option(help=text, show_default=default or False)
+    return typer.Option(help=text, show_default=default or False, **limits)
 
 
 def fit(
@@ -33,27 +34,13 @@ def fit(
         ),
     ],
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="Where published photos are, or go.")] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="embedded, efficientnet_lite0, a torchvision name, or timm/NAME.",
-            show_default="efficientnet_lite0 for photos, embedded for drawn images",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="W", help="DEFAULT, a name of official weights, a file, or an earlier RUN; none for random."
-        ),
-    ] = None,
+    backbone: Annotated[str | None, _option("embedded, efficientnet_lite0, a torchvision name, timm/NAME.")] = None,
+    weights: Annotated[str | None, _option("none, a name of official weights, a file, a RUN.", "DEFAULT")] = None,
     strategy: Annotated[str, STRATEGY] = "fine-tuning",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate.", show_default="the strategy's own")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
-    image_size: Annotated[
-        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the weights' own")
-    ] = None,
+    image_size: Annotated[int | None, _option("Side of the images in pixels.", "the weights' own", min=8)] = None,
     optimizer: Annotated[str | None, _option("adamw or sgd.", "adamw")] = None,
     weight_decay: Annotated[float | None, _option("Of the layers' weights.", "0.01")] = None,
     schedule: Annotated[str | None, _option("constant, step, cosine or one-cycle.", "the strategy's own")] = None,
@@ -89,7 +76,6 @@ def fit(
     given = {name: value for name, value in locals().items() if value is not None}
     paths = {"data", "weights", "labels", "class_names"} & set(given)
     given |= {name: _absolute(str(given[name])) for name in paths} | {"root": root and str(root.absolute())}
-    given["backbone"] = backbone or default_backbone(given["data"], given.get("weights"))
     given["phases"] = read_strategy(Path(strategy)) if strategy.lower().endswith(ENDINGS) else None
     for field, names in IN_FIELD.items():
         given[field] = {name: given[name] for name in names if name in given}
@@ -111,22 +97,14 @@ def train(options: Options, parts: Assembly, out: Path | None, resume: bool, doc
     from helpers.training.evaluation import evaluate
     from helpers.training.fit import fit as run_strategy
 
-    run = run_strategy(
-        parts.model,
-        parts.task,
-        parts.phases,
-        parts.settings,
-        loaders=parts.loaders,
-        seed=options.seed,
-        out=out,
-        resume=resume,
-        doctor=doctor,
-    )
+    kept = {"out": out, "resume": resume, "doctor": doctor, "seed": options.seed, "loaders": parts.loaders}
+    run = run_strategy(parts.model, parts.task, parts.phases, parts.settings, **kept)
     test = parts.loaders.test
     scores = evaluate(parts.model, test or parts.loaders.val, precision=parts.settings.precision)
     figures = figures_of(scores, parts.task.classes)
     parameters = list(parts.model.parameters())
-    result = options.to_dict() | {
+    result = asdict(options) | {
+        "backbone": parts.model.backbone_name,
         "task": parts.task.name,
         "classes": len(parts.task.classes),
         "train_images": len(parts.task.train),
@@ -158,14 +136,10 @@ def describe(result: dict[str, Any], out: Path | None) -> str:
     from helpers.reports.classes import describe_classes
 
     test = "" if result["test_accuracy"] is None else f", test accuracy {result['test_accuracy']:.1%}"
-    line = (
-        f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}, "
-        f"{result['train_seconds']:.1f} s"
-    )
-    lines = [line, f"{result['measured_on']}: {describe_classes(result)}"]
-    if out is not None:
-        lines += [f"transfer predict {shlex.quote(str(out))} PHOTO", f"transfer report {shlex.quote(str(out))}"]
-    return "\n".join(lines)
+    start = f"{result['task']}, {result['strategy']}: validation accuracy {result['val_accuracy']:.1%}{test}"
+    lines = [f"{start}, {result['train_seconds']:.1f} s", f"{result['measured_on']}: {describe_classes(result)}"]
+    folder = [] if out is None else [shlex.quote(str(out))]
+    return "\n".join([*lines, *(f"transfer predict {run} PHOTO\ntransfer report {run}" for run in folder)])
 
 
 def _absolute(name: str) -> str:

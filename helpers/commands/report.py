@@ -12,9 +12,7 @@ from helpers.commands.summary import rebuild
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that fit --out wrote.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="report.html in the run's folder")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page.", show_default="RUN/report.html")] = None,
     mistakes: Annotated[int, typer.Option(min=0, metavar="N", help="How many mistakes to show.")] = 12,
 ) -> None:
     """Write a page about a run: curves, confusion matrix, mistakes with Grad-CAM, settings, versions, model card.

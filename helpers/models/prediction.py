@@ -71,13 +71,9 @@ def predict(
 def probabilities(
     saved: SavedModel, photos: Sequence[str | Path], *, batch_size: int = 16, tta: bool = False
 ) -> Tensor:
-    """Predict the probability of every class for photos, (N, C) float32; with a progress bar where it takes long.
+    """Predict the probability of every class for N photos, (N, C) float32; with a progress bar where it takes long.
 
-    Args:
-        saved: from `load_model`.
-        photos: N files.
-        batch_size: photos at a time.
-        tta: test-time augmentation: the mean over each photo and its mirror image.
+    Test-time augmentation (`tta`) gives the mean over each photo and its mirror image.
 
     Raises:
         HelpersError: if a photo cannot be read.

@@ -87,7 +87,8 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
         backbone = load_backbone(about["backbone"], weights=None, **about["options"])
         model = replace_head(backbone, len(classes), **about["head"])
     load_into(model, tensors, source=path)
-    return SavedModel(model.eval(), classes, Preprocessing.from_dict(about.pop("preprocessing")), about)
+    model.preprocessing = Preprocessing.from_dict(about.pop("preprocessing"))
+    return SavedModel(model.eval(), classes, model.preprocessing, about)
 
 
 def _first_version_options(about: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 from helpers.measure import proportion_interval
 from helpers.training.evaluation import Scores
 
 LONGEST_TABLE = 40
-"""Classes that are printed at most."""
 
 
 def figures_of(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
@@ -23,22 +21,19 @@ def figures_of(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
         reach; `per_class`, dictionaries with `name`, `images`, `predicted` (how often), `recall`, `recall_interval`,
         `precision` and `precision_interval`, None where there is nothing to divide by.
     """
-    labels, predictions = scores.labels.numpy(), scores.predictions.numpy()
     precision, recall, _, images = precision_recall_fscore_support(
-        labels, predictions, labels=range(len(classes)), zero_division=0
+        scores.labels.numpy(), scores.predictions.numpy(), labels=range(len(classes)), zero_division=0
     )
-    predicted = torch.bincount(scores.predictions, minlength=len(classes))
-    table = zip(classes, images.tolist(), predicted.tolist(), recall.tolist(), precision.tolist(), strict=True)
     rows = []
-    for name, n, m, r, p in table:
+    for i, (name, n, m) in enumerate(zip(classes, images.tolist(), scores.confusion.sum(dim=0).tolist(), strict=True)):
         row = {"name": name, "images": n, "predicted": m}
-        for measure, value, count in (("recall", r, n), ("precision", p, m)):
-            row[measure] = value if count else None
+        for measure, value, count in (("recall", recall[i], n), ("precision", precision[i], m)):
+            row[measure] = float(value) if count else None
             row[f"{measure}_interval"] = proportion_interval(round(value * count), count) if count else None
         rows.append(row)
-    share = int(images.max()) / len(labels)
-    known = {"images": len(labels), "accuracy": scores.accuracy, "interval": scores.interval(), "majority_share": share}
-    return {**known, "per_class": rows}
+    total, share = int(images.sum()), int(images.max()) / int(images.sum())
+    accuracy = {"accuracy": scores.accuracy, "interval": scores.interval(), "majority_share": share}
+    return {"images": total, **accuracy, "per_class": rows}
 
 
 def never_predicted(figures: dict[str, Any]) -> list[str]:

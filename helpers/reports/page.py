@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -26,17 +25,12 @@ from helpers.reports.pictures import draw_confusion, draw_curves
 from helpers.training.evaluation import Scores, evaluate
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def write_page(model: nn.Module, loader: DataLoader, facts: dict[str, Any], most: int = 12) -> bytes:
     """The page: outcome, curves, confusion matrix, classes, mistakes with Grad-CAM, model card, settings, versions.
 
-    Args:
-        model: that was trained.
-        loader: of the split to measure.
-        facts: values of the template: summary, options, task, settings, phases.
-        most: mistakes to show.
+    The model is measured on the loader's split; `facts` for the template are summary, options, task, settings, phases.
     """
     scores, classes = evaluate(model, loader, precision=facts["settings"].precision), facts["task"].classes
     figures = figures_of(scores, classes)
@@ -50,7 +44,7 @@ def write_page(model: nn.Module, loader: DataLoader, facts: dict[str, Any], most
         confusion=_uri(draw_confusion(scores, classes)),
         classes=figures["per_class"],
         mistakes=_mistakes(model, loader.dataset, scores, classes, confident_mistakes(scores, most)),
-        versions={name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        versions={name: metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
     ).encode(errors="backslashreplace")
 
 

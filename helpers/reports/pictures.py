@@ -13,9 +13,6 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from helpers.training.evaluation import Scores
 
-MOST_NUMBERS = 25
-"""Classes up to which the cells of a confusion matrix hold their counts."""
-
 
 def draw_curves(rows: Sequence[dict[str, Any]]) -> bytes:
     """Loss and validation accuracy by epoch, from the rows of a history; dotted lines where a phase begins."""
@@ -35,7 +32,7 @@ def draw_curves(rows: Sequence[dict[str, Any]]) -> bytes:
 
 def draw_confusion(scores: Scores, classes: Sequence[str]) -> bytes:
     """The confusion matrix: rows are true classes, columns predicted ones."""
-    side, numbers = min(24.0, 2.5 + 0.35 * len(classes)), len(classes) <= MOST_NUMBERS
+    side, numbers = min(24.0, 2.5 + 0.35 * len(classes)), len(classes) <= 25
     figure = Figure(figsize=(side, side), layout="constrained")
     names = [name.encode(errors="backslashreplace").decode().replace("$", r"\$") for name in classes]
     display = ConfusionMatrixDisplay(scores.confusion.numpy(), display_labels=names)

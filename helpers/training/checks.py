@@ -104,11 +104,7 @@ def check_model(
 
 
 def examine(model: nn.Module, phase: Phase, settings: Settings, loaders: Loaders, classes: tuple[str, ...]) -> None:
-    """Let the doctor look at what the first phase is about to train; every process comes to the same verdict.
-
-    Raises:
-        HelpersError: if it finds an error.
-    """
+    """Let the doctor look at what the first phase is about to train; an error of its is raised in every process."""
     enter_phase(model, phase)
     optimizer = make_optimizer(model, phase, settings.optimizer, settings.weight_decay)
     scheduler = make_scheduler(optimizer, phase, phase.epochs * len(loaders.train))

@@ -47,13 +47,6 @@ class Scores:
         return functional.cross_entropy(self.logits, self.labels).item()
 
     @property
-    def class_accuracy(self) -> Tensor:
-        """The fraction classified correctly within each class, (C,) float; NaN for a class without images."""
-        classes = self.logits.shape[1]
-        right = torch.bincount(self.labels[self.predictions == self.labels], minlength=classes)
-        return right / torch.bincount(self.labels, minlength=classes)
-
-    @property
     def confusion(self) -> Tensor:
         """Counts, (C, C) int64: rows are true classes, columns predicted ones."""
         classes = self.logits.shape[1]

@@ -40,19 +40,13 @@ def read(path: Path, preprocessing: dict) -> np.ndarray:
         if image.format in ("JPEG", "MPO") and min(image.size) >= 6 * resize:
             image.draft(None, (2 * resize, 2 * resize))
         image = rgb(ImageOps.exif_transpose(image), preprocessing["value_range"])
-    width, height = image.size
-    short, long = min(image.size), max(image.size)
-    if how == "squash":
-        wanted = resize, resize
-    elif how == "pad":
-        wanted = max(1, round(resize * width / long)), max(1, round(resize * height / long))
-    else:
-        wanted = int(resize * width / short), int(resize * height / short)
-    image = image.resize(wanted, FILTERS.get(preprocessing["interpolation"], Image.NEAREST))
+    (width, height), resampling = image.size, FILTERS.get(preprocessing["interpolation"], Image.NEAREST)
     if how == "pad":
-        square = Image.new("RGB", (resize, resize), tuple(round(255 * value) for value in preprocessing["mean"]))
-        square.paste(image, ((resize - image.width) // 2, (resize - image.height) // 2))
-        image = square
+        color = tuple(round(255 * value) for value in preprocessing["mean"])
+        image = ImageOps.pad(image, (resize, resize), resampling, color, centering=(0.4999, 0.4999))
+    else:
+        short = image.size if how == "squash" else (min(width, height),) * 2
+        image = image.resize((int(resize * width / short[0]), int(resize * height / short[1])), resampling)
     left, top = (round((side - size) / 2) for side in image.size)
     pixels = np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -11,10 +11,18 @@ from helpers.errors import note
 from helpers.models.heads import last_layer, replace_head
 from helpers.models.layout import head_paths
 
-WRAPPERS = (
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict", "model", "net"),
-    *("network", "weights", "params", "module"),
-)
+WRAPPERS = [
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+]
 """Keys under which a checkpoint keeps the weights; averaged ones (EMA) first, as in timm."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "ema_model.")
@@ -22,12 +30,10 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 
 
 class Inert:
-    """Stands for an object of an unknown class in a checkpoint; keeps what the object held, and runs nothing."""
+    """Stands for an object of an unknown class in a checkpoint; holds nothing, and runs nothing."""
 
     def __new__(cls, *arguments: Any, **named: Any) -> Inert:  # noqa: D102
         return object.__new__(cls)
-
-    def __init__(self, *arguments: Any, **named: Any) -> None: ...
 
     def __setstate__(self, state: Any) -> None: ...
 
@@ -53,11 +59,9 @@ def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def adapt(model: nn.Module, state: dict[str, Tensor], source: object) -> dict[str, Tensor]:
-    """Bring a state_dict into the form of a network, as far as it holds that network's weights.
+    """Find a network's weights in a state_dict: under a prefix among other things (Lightning), or in fastai's order.
 
-    The network's part may stand under a prefix among other things (Lightning), or in fastai's order. A head for another
-    number of classes is taken over, and the network's own changed for it; where there is none that fits, the network
-    gets a new head, which a note says.
+    A head for another number of classes is taken over; where there is none that fits, the network gets a new one.
     """
     paths, own = head_paths(model), model.state_dict()
     heads, last = tuple(f"{path}." for path in paths), f"{last_layer(model, paths[0])}.weight"

@@ -39,15 +39,10 @@ class RunFolder:
         self._lock = FileLock(self.folder / ".lock", timeout=0)
 
     def open(self, room: int = 0) -> None:
-        """Make the folder, keep other processes out, and find out early whether it can be written to.
-
-        What killed processes left half-written in it is removed.
-
-        Args:
-            room: bytes that the run will need.
+        """Make the folder, keep other processes out, and remove what killed ones left half-written.
 
         Raises:
-            HelpersError: if it cannot be written to, has too little room, or another process is training in it.
+            HelpersError: if it cannot be written to, has no room for so many bytes, or another process trains in it.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
