@@ -15,7 +15,7 @@ from transfer_doctor.forward_trace import ForwardTrace, Layer, forward_order, te
 from transfer_doctor.initialization import has_statistics, looks_untrained
 from transfer_doctor.inputs import TRIAL_IMAGES, Inputs
 
-LARGE = 1e9  # multiplications for one image in one forward pass
+LARGE, HUGE = 1e9, 1e10  # multiplications for one image in one forward pass
 LARGE_IMAGE = 3 * 160 * 160  # values; activations of larger ones take more memory and time than their multiplications
 SMALL = 2**20  # values of an output that may be a head's; those of a body's layers are larger and not kept
 TRACED_IMAGES = 2  # BatchNorm needs two; each holds all activations of the network for the backward pass
@@ -31,9 +31,13 @@ class Case(Inputs):
 
     @property
     def affordable(self) -> int:
-        """Images for repeated trials: half as many of large ones, or for networks as large as a ResNet-18 at 224 px."""
-        large = self.forward_trace.multiplications > LARGE or self.batch[0][:1].numel() > LARGE_IMAGE
-        return TRIAL_IMAGES // 2 if large else TRIAL_IMAGES
+        """Images for repeated trials: half as many of large ones, or for networks as large as a ResNet-18 at 224 px.
+
+        A quarter for networks as large as VGG-16.
+        """
+        work = self.forward_trace.multiplications
+        large = work > LARGE or self.batch[0][:1].numel() > LARGE_IMAGE
+        return TRIAL_IMAGES // (4 if work > HUGE else 2 if large else 1)
 
     @property
     def outputs(self) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from transfer_doctor.case import Case
+from transfer_doctor.expectations import loss_kind
 from transfer_doctor.findings import CannotTell
 from transfer_doctor.trial_steps import peak_rates, ready_to_learn, set_rate, warms_up
 
@@ -25,6 +26,7 @@ FALLEN, FALLING = (
 )  # fractions of the first loss: below these it may end, or all is well
 ENOUGH = 0.7  # fraction of the first loss below which a tenth of the rate has shown that it does better
 CALM = 1.1  # times the first loss: as high as it may have been in between
+LEAP = 2.0  # times the first loss: a network that leapt so high and guesses since has forgotten all
 WINDOW = 6  # steps whose losses are averaged before they are compared with the first
 
 
@@ -37,12 +39,14 @@ class RateComparison:
         a_tenth: with a tenth of them where pretrained layers learn; empty where `as_set` alone shows that all is well.
         images: in each step.
         size: side of the images in pixels if they were made smaller, else 0.
+        guessing: the loss of guessing, where it is known; a new head may begin far above it.
     """
 
     as_set: list[float]
     a_tenth: list[float]
     images: int
     size: int
+    guessing: float = math.inf
 
     @property
     def slower_is_better(self) -> bool:
@@ -62,13 +66,19 @@ class RateComparison:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the loss has stopped depending on the images: the network gives them all the same answer."""
-        return self.finite and late(self.as_set) > 0.5 * self.as_set[0] and pstdev(_last_third(self.as_set)) < 0.01
+        """Whether the loss has stopped depending on the images: the network gives them all the same answer.
+
+        It then stands still, or it has leapt up first and stays near that of guessing since.
+        """
+        last = _last_third(self.as_set)
+        still = late(self.as_set) > 0.5 * self.as_set[0] and pstdev(last) < 0.01
+        leapt = max(self.as_set) > LEAP * self.as_set[0]
+        return self.finite and (still or (leapt and all(abs(x / self.guessing - 1) < 0.1 for x in last)))
 
     @property
     def learned_nothing(self) -> bool:
-        """Whether the loss ended about where it began, or higher, or nowhere."""
-        return self.collapsed or not late(self.as_set) < 0.85 * self.as_set[0]
+        """Whether the loss ended about where it began, or at that of guessing, or higher, or nowhere."""
+        return self.collapsed or not late(self.as_set) < 0.85 * min(self.as_set[0], self.guessing)
 
 
 def late(losses: list[float]) -> float:
@@ -103,7 +113,14 @@ def compare_rates(case: Case, pretrained: Collection[torch.nn.Parameter], *, all
         a_tenth = [] if _falls(as_set, FALLING) else runner.losses(steps, images, divide_by=10, stop_below=enough)
     except Exception as error:  # reported by the checks of the model, the loss and the loader
         raise CannotTell(f"a trial step raised {type(error).__name__}: {error}") from error
-    return RateComparison(as_set, a_tenth, images, runner.size if runner.smaller else 0)
+    return RateComparison(as_set, a_tenth, images, runner.size if runner.smaller else 0, _guessing(case))
+
+
+def _guessing(case: Case) -> float:
+    """Cross-entropy of equal probabilities; infinity for other losses."""
+    if case.criterion is not None and loss_kind(case) != "logits":
+        return math.inf
+    return math.log(max(2, case.outputs.shape[-1]))
 
 
 def _falls(losses: list[float], below: float) -> bool:

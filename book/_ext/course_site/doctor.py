@@ -148,7 +148,8 @@ def _rates(measured: dict[str, Any]) -> list[str]:
     for row in measured["rates"]:
         accuracy = sum(row["accuracies"]) / len(row["accuracies"])
         rate, says = (f"{row['rate']:g}", row["severity"] or "fine") if row["rate"] else ("head alone", "")
-        lines.append(f"| {row['network']} | {row['optimizer']} | {rate} | {accuracy:.0%} | {says} |")
+        optimizer = {"sgd": "SGD, momentum 0.9", "adam": "Adam"}[row["optimizer"]]
+        lines.append(f"| {row['network']} | {optimizer} | {rate} | {accuracy:.0%} | {says} |")
     return lines
 
 
