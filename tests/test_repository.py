@@ -100,7 +100,7 @@ def test_every_pinned_package_is_used() -> None:
     names_of = packages_distributions()
     files = (file for folder in (*PACKAGES, "data", "tests") for file in (ROOT / folder).rglob("*.py"))
     tops = {name.split(".")[0] for name in set().union(*map(imports, files)) if name}
-    used = {distribution.lower() for top in tops for distribution in names_of.get(top, ())}
+    used = {distribution.lower().replace("_", "-") for top in tops for distribution in names_of.get(top, ())}
     # Programs rather than modules; each stands in the Makefile or a configuration file.
     run = "".join((ROOT / name).read_text() for name in ("Makefile", ".pre-commit-config.yaml", "pyproject.toml"))
     programs = {"jupyterlab": "jupyter lab", "jupyter-book": "jupyter-book build", "nbval": "--nbval", "ruff": "ruff"}

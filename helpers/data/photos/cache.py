@@ -94,9 +94,8 @@ def stored_images(
                 stored = _open(path, signature)
             lock.unlink(missing_ok=True)
         except OSError as error:
-            raise HelpersError(
-                f"{path} could not be written ({error.strerror}); set HELPERS_CACHE elsewhere."
-            ) from error
+            said = f"{path} could not be written ({error.strerror}); set HELPERS_CACHE elsewhere."
+            raise HelpersError(said) from error
     return stored
 
 

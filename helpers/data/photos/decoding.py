@@ -56,10 +56,8 @@ REASONS = {
 def prepared_photo(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     """Read a photo for a network: uint8 RGB (3, H, W), resized as its preprocessing says, not yet cropped.
 
-    The file's content decides what it is, not its name.
-
     Raises:
-        HelpersError: if the file is missing, damaged, or no image.
+        HelpersError: if the file is missing, damaged, or no image (its content decides, not its name).
     """
     with quiet_decoders():
         return decode_for(Path(path), preprocessing)
@@ -71,11 +69,7 @@ def decode_for(path: Path, preprocessing: Preprocessing) -> Tensor:
 
 
 def decode_file(path: Path, short_side: int | None, value_range: Range | None = None) -> Tensor:
-    """The photo in a file, as `decode` gives it.
-
-    Raises:
-        HelpersError: if the file is missing, damaged, or no image.
-    """
+    """The photo in a file, as `decode` gives it; HelpersError if it is missing, damaged, or no image."""
     try:
         return decode(path.read_bytes(), short_side, value_range)
     except Exception as error:

@@ -83,11 +83,7 @@ def load_folder(
 
 
 def refuse_no_folder(name: str, known: str) -> None:
-    """Say what can be given where something is neither a task nor a folder.
-
-    Raises:
-        HelpersError: always.
-    """
+    """Raise a HelpersError that says what can be given, where something is neither a task nor a folder."""
     ending = Path(name).suffix.lower() if Path(name).is_file() else ""
     archives = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
     advice = {

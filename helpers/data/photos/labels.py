@@ -19,7 +19,6 @@ LABEL_COLUMNS = (
 """What a column of class labels is usually called, the likeliest first."""
 
 Rows = dict[Path, dict[str, str]]
-"""What a table says about each photo, by column."""
 
 
 def read_labels(file: Path, folder: Path) -> tuple[dict[str, dict[str, list[Path]]], Rows]:
@@ -110,10 +109,9 @@ def name_classes(folders: Sequence[str], file: Path) -> dict[str, str]:
     The file is JSON (a list, or an object from id to name) or text (one name per line, with or without its id before
     it). Ids may begin at 0 or 1, whatever the folders do.
 
-    Raises:
-        HelpersError: if the file cannot be read, or does not name each class once.
+    HelpersError, if the file cannot be read or does not name each class once.
     """
-    keys = {folder: _key(folder) for folder in folders}
+    keys = {folder: _number(folder) for folder in folders}
     try:
         text = file.read_text(encoding="utf-8-sig")
         names = _names(json.loads(text) if file.suffix.lower() == ".json" else text, 0 if 0 in keys.values() else 1)
@@ -132,16 +130,16 @@ def name_classes(folders: Sequence[str], file: Path) -> dict[str, str]:
     return named
 
 
-def _key(name: str) -> int | str:
+def _number(name: str) -> int | str:
     return int(name) if name.isdecimal() else name
 
 
 def _names(content: dict | list | str, start: int) -> dict[int | str, str]:
     """From id (or folder name) to class name; what has no ids is counted from `start`."""
     if isinstance(content, dict):
-        return {_key(key): str(value) for key, value in content.items()}
+        return {_number(key): str(value) for key, value in content.items()}
     lines = [line.strip() for line in (content.splitlines() if isinstance(content, str) else content) if line.strip()]
     pairs = [re.match(r"(\w+)[\s,;:]+(\S.*)", line) for line in lines]
-    if all(pairs) and len({_key(pair[1]) for pair in pairs}) == len(lines) and pairs[0][1].isdecimal():
-        return {_key(pair[1]): pair[2] for pair in pairs}
+    if all(pairs) and len({_number(pair[1]) for pair in pairs}) == len(lines) and pairs[0][1].isdecimal():
+        return {_number(pair[1]): pair[2] for pair in pairs}
     return dict(enumerate(lines, start))

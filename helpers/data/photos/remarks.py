@@ -13,8 +13,6 @@ from helpers.errors import warn
 NAMED = 30
 """How many files a message names at most."""
 
-NEXT = "\n  "
-
 MOST_COPIES = 4
 """A photo that stands more often in one class is named."""
 
@@ -50,9 +48,8 @@ def number_copies(splits: Mapping[str, Split], fingerprints: Mapping[Path, str],
         (often, "many times in a class, where they count as often"),
     ):
         if found:
-            warn(
-                f"the same photos, or near copies, {what} ({len(found)}); keep one of each:{listed(found, NEXT, NEXT)}"
-            )
+            what = f"the same photos, or near copies, {what} ({len(found)}); keep one of each:"
+            warn(what + listed(found, "\n  ", "\n  "))
     return numbers
 
 

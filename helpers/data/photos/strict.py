@@ -14,9 +14,6 @@ from helpers.data.photos.values import Values, is_deep, values_of
 MOST_OBLONG = 50
 """Longer side over shorter side from which an image is a strip (a ruler, a tracking pixel) and no photo."""
 
-SMALL = 64
-"""Pixels on the shorter side of a JPEG decoded for this, at least."""
-
 DAMAGE = re.compile(
     r"^(?!.*\b1?\d extraneous bytes before marker 0xd9).*(corrupt|premature|inconsistent|invalid)", re.I
 )
@@ -55,9 +52,8 @@ def decode_strictly(data: bytes) -> tuple[str, int, Values | None]:
 def _strict_jpeg(image: Image.Image, data: bytes) -> Image.Image:
     """Decode a JPEG at a fraction of its size, which reads every byte of it."""
     space = {"L": "GRAY", "CMYK": "CMYK"}.get(image.mode, "RGB")
-    sides = {"min_height": SMALL, "min_width": SMALL} if min(image.size) > SMALL else {}
     try:
-        pixels = simplejpeg.decode_jpeg(data, space, strict=True, **sides)
+        pixels = simplejpeg.decode_jpeg(data, space, strict=True, min_height=64, min_width=64)
     except ValueError as error:
         if DAMAGE.search(str(error)):
             raise

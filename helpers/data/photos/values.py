@@ -10,10 +10,8 @@ from PIL import Image
 from helpers.errors import note
 
 Range = tuple[float, float]
-"""The values that become black and white."""
-
 Values = tuple[float, float, bool]
-"""Of an image: the least value, the greatest, and whether they are whole numbers."""
+"""Black and white; of an image, the least value, the greatest, and whether they are whole numbers."""
 
 
 def is_deep(image: Image.Image) -> bool:
