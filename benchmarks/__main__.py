@@ -81,7 +81,9 @@ def rows(folder: str) -> dict[str, Row]:
 def main() -> None:
     """Measure the rows that are asked for, all of them by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"some of: {', '.join(rows(''))}, footprint, doctor, loops"
+    )
     wanted = parser.parse_args().rows
     about: dict[str, Any] = {"machine": _machine(), "rows": {}}
     if wanted and RESULTS.exists():  # the rows that are not measured now stay as they were
@@ -102,6 +104,10 @@ def main() -> None:
         from benchmarks import doctor_peers
 
         keep("doctor", {"title": doctor_peers.TITLE, "found": doctor_peers.measure()})
+    if not wanted or "loops" in wanted:
+        from benchmarks import loop_peers
+
+        keep("loops", {"title": loop_peers.TITLE, "found": loop_peers.measure()})
 
 
 def measure(row: Row) -> dict[str, Any]:
