@@ -1,4 +1,9 @@
-"""Every mistake is found under its own code; its corrected counterpart and every correct set-up are clean."""
+"""Every mistake is found under its own code; its corrected counterpart and every correct set-up are clean.
+
+Each is built in one architecture and with one optimizer, in turn; `DOCTOR_MISTAKES=all` builds each in all of them.
+"""
+
+import os
 
 import pytest
 import torch
@@ -11,8 +16,10 @@ from transfer_doctor.catalogue import CHECKS
 CASES = []
 for number, mistake in enumerate(MISTAKES):
     possible = [name for name in ARCHITECTURES if not mistake.only or name in mistake.only]
-    architecture, family = possible[number % len(possible)], ("sgd", "adam")[number % 2]
-    CASES.append(pytest.param(mistake, architecture, family, id=f"{mistake.name}-{architecture}"))
+    pairs = [(architecture, family) for architecture in possible for family in ("sgd", "adam")]
+    if os.environ.get("DOCTOR_MISTAKES") != "all":
+        pairs = [(possible[number % len(possible)], ("sgd", "adam")[number % 2])]
+    CASES += [pytest.param(mistake, *pair, id="-".join((mistake.name, *pair))) for pair in pairs]
 
 
 @pytest.fixture(scope="module")
