@@ -219,6 +219,22 @@ def test_fine_tuning_runs_on_real_photos(real, monkeypatch) -> None:
     assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 15
 
 
+def test_gradual_unfreezing_runs_on_real_photos(real, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD", "real")
+    short = {"epochs=18": "epochs=2", "epochs=6": "epochs=1", "epochs=3)": "epochs=1)"}
+    said = json.dumps(executed(ROOT / "notebooks" / "05_gradual_unfreezing.ipynb", short=short))
+    assert "near: ants, bees" in said
+    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 8
+
+
+def test_discriminative_rates_run_on_real_photos(real, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD", "real")
+    short = {"STEPS, BATCH_SIZE = 24": "STEPS, BATCH_SIZE = 2", "[::every]": "[::4]", "steps=50": "steps=20"}
+    said = json.dumps(executed(ROOT / "notebooks" / "04_discriminative_rates.ipynb", short=short))
+    assert "2 classes near, 4 classes far" in said
+    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 10
+
+
 @pytest.mark.skipif("STABILITY" not in os.environ, reason="minutes; STABILITY=1 runs the lessons with other seeds")
 @pytest.mark.parametrize("environment", [{}, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}])
 def test_verdicts_hold_with_other_seeds_and_other_arithmetic(lesson, environment, monkeypatch) -> None:
