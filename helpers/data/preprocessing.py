@@ -91,11 +91,7 @@ class Preprocessing:
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     def with_resize(self, resize: str) -> Preprocessing:
-        """The same preprocessing with "crop", or with "squash" or "pad", by which the network sees the whole image.
-
-        Raises:
-            HelpersError: for another word.
-        """
+        """The same preprocessing with "crop", or with "squash" or "pad", by which the network sees the whole image."""
         if resize not in ("crop", "squash", "pad"):
             raise HelpersError(f"resize is {resize!r}; choose 'crop', 'squash' or 'pad'.")
         return replace(self, resize=resize, resize_size=self.resize_size if resize == "crop" else self.image_size)

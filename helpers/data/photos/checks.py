@@ -61,12 +61,7 @@ class Checked:
 
 
 def check_photos(files: Sequence[Path], folder: Path) -> list[Checked]:
-    """Examine photos, or recall what was found when they were last examined.
-
-    Args:
-        files: photo files under `folder`.
-        folder: what the findings are kept under.
-    """
+    """Examine photo files under `folder`, or recall what was found when they were last examined."""
     record = cache_dir() / "checks" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.json"
     known = _recall(record)
     names = [file.relative_to(folder).as_posix() for file in files]

@@ -48,9 +48,8 @@ def load_folder(
         class_names: a file with the names of classes whose folders are called by number or code.
 
     Raises:
-        HelpersError: if the folder has no such shape, a class is empty or only in `val` or `test`, fewer than two
-            classes are left, class names differ only by case or blanks, over a tenth of the photos is broken, or
-            `labels`, `group` or `class_names` do not fit the photos.
+        HelpersError: if the folder has no such shape, a class is empty or only in `val` or `test`, there is only one,
+            names differ only by case, over a tenth of the photos is broken, or the arguments do not fit them.
     """
     found, rows = read_labels(Path(labels), folder) if labels is not None else (photos_by_split(folder), {})
     _refuse_lookalikes(found)

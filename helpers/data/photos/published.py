@@ -21,7 +21,6 @@ ANTS_BEES_SHA256 = "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c0
 """As PyTorch's tutorials check it."""
 
 ANTS_BEES_PHOTOS = (244, 153)
-"""How many readable photos there are to train with and to validate with."""
 
 
 def published(name: str) -> Path | None:

@@ -25,10 +25,7 @@ def listed(names: Iterable[str], between: str = ", ", before: str = "") -> str:
 
 
 def number_copies(splits: Mapping[str, Split], fingerprints: Mapping[Path, str], classes: Sequence[str]) -> list[int]:
-    """Number all photos, those of the first split first, so that copies and near copies have the same number.
-
-    Copies in two splits, under two classes, or many times in one class are named.
-    """
+    """Number all photos in order, (near) copies alike; those in two splits, under two classes, or often are named."""
     labeled = [
         (part, *pair) for part, split in splits.items() for pair in zip(split.files, split.labels.tolist(), strict=True)
     ]

@@ -24,13 +24,9 @@ COMPRESSED = {"WEBP": b"VP8 ", "AVIF": b"mdat", "JPEG2000": b"jp2c"}
 
 
 def decode_strictly(data: bytes) -> tuple[str, int, Values | None]:
-    """Decode all of a photo, and raise where its decoder reports damage or must have patched it over.
+    """Decode all of a photo, and raise where its decoder reports damage or must have patched it over (see `reason`).
 
-    Returns:
-        Its `fingerprint`, how many pages it has (TIFF), and its values if it is gray with more than 8 bits.
-
-    Raises:
-        Exception: whatever the decoders raise; see `helpers.data.photos.decoding.reason`.
+    Gives its `fingerprint`, how many pages it has (TIFF), and its values if it is gray with more than 8 bits.
     """
     if not data:
         raise EmptyFile
