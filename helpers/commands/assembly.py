@@ -95,11 +95,7 @@ def own_model(weights: str | None) -> SavedModel | None:
 
 
 def assemble(options: Options, trained: SavedModel | None = None) -> Assembly:
-    """Load and build what the options name, or all around a network that was `trained` with them.
-
-    Raises:
-        HelpersError: if one of them makes no sense or names something that is not there.
-    """
+    """Load and build what the options name, or all around a network that was `trained` with them."""
     options.strategy_phases()  # a wrong name is told before data are read
     if options.from_scratch and options.weights is not None:
         raise HelpersError("from-scratch starts from random weights; leave --weights out, or choose another strategy")

@@ -49,11 +49,7 @@ def read_summary(run: Path) -> dict[str, Any]:
 
 
 def rebuild(run: Path) -> tuple[dict[str, Any], Options, Assembly]:
-    """The summary of a run, its options, and all that it worked on, with the network that it ended with.
-
-    Raises:
-        HelpersError: if the folder holds no finished run, its data have moved, or they have other classes now.
-    """
+    """The summary of a run, its options, and all around its trained network; refused if the classes are others now."""
     summary = read_summary(run)
     from helpers.models.saved_models import load_model
 

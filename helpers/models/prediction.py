@@ -74,9 +74,6 @@ def probabilities(
     """Predict the probability of every class for N photos, (N, C) float32; with a progress bar where it takes long.
 
     Test-time augmentation (`tta`) gives the mean over each photo and its mirror image.
-
-    Raises:
-        HelpersError: if a photo cannot be read.
     """
     starts = range(0, len(photos), batch_size)
     found, preprocessing, device = [], saved.preprocessing, next(saved.model.parameters()).device

@@ -20,7 +20,6 @@ from helpers.files import atomic_write
 from helpers.training.runs.progress import Progress
 
 CHECKPOINT = "checkpoint.pt"
-OF_THE_FIRST_VERSION = "checkpoint.safetensors"
 
 
 class RunFolder:
@@ -100,15 +99,9 @@ class RunFolder:
         """What `save` wrote, or None where there is nothing yet.
 
         Raises:
-            HelpersError: if the checkpoint is damaged, belongs to another run, or was written by the first version.
+            HelpersError: if the checkpoint is damaged or belongs to another run.
         """
         if not self.path.exists():
-            if (self.folder / OF_THE_FIRST_VERSION).exists():
-                raise HelpersError(
-                    f"{self.folder / OF_THE_FIRST_VERSION} was written by the first version of this package, which "
-                    "drew other random numbers, so its run cannot go on exactly; the model beside it can still be "
-                    "used. Start a new run in another folder."
-                )
             return None
         try:
             with zipfile.ZipFile(self.path) as file:
