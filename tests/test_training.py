@@ -411,6 +411,13 @@ def test_fit_is_the_loop_with_things_around_it() -> None:
 
 
 @pytest.mark.fault
+def test_a_checkpoint_of_the_first_version_says_what_to_do(tmp_path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(HelpersError, match=r"first version.*new run in another folder"):
+        fit(small_network(), small_task(), TWO_PHASES, out=tmp_path, resume=True, verbose=False)
+
+
+@pytest.mark.fault
 def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
     model = small_network()
     fit(model, small_task(), [Phase("head", 1e-2, 1)], out=tmp_path, verbose=False)

@@ -99,9 +99,15 @@ class RunFolder:
         """What `save` wrote, or None where there is nothing yet.
 
         Raises:
-            HelpersError: if the checkpoint is damaged or belongs to another run.
+            HelpersError: if the checkpoint is damaged, belongs to another run, or is of the package's first version.
         """
         if not self.path.exists():
+            first = self.path.with_suffix(".safetensors")
+            if first.exists():
+                raise HelpersError(
+                    f"{first} is of the first version of this package, whose runs cannot go on; start a new run in "
+                    "another folder."
+                )
             return None
         try:
             with zipfile.ZipFile(self.path) as file:
