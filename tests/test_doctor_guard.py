@@ -79,6 +79,7 @@ def test_the_look_costs_little(task):
     assert sum(seconds[-2:]) < 2
 
 
+@pytest.mark.filterwarnings("ignore:never predicted")  # after one epoch
 def test_the_command_line_hands_the_wish_on(tmp_path, capsys):
     words = ["fit", "flowers", "--few", "2", "--strategy", "feature-extraction", "--epochs", "1", "--no-doctor"]
     assert main([*words, "--out", str(tmp_path / "run"), "--json"]) == 0
@@ -87,6 +88,7 @@ def test_the_command_line_hands_the_wish_on(tmp_path, capsys):
     assert not [finding for finding in found["findings"] if finding["severity"] != "note"]
 
 
+@pytest.mark.filterwarnings("ignore:never predicted")  # after one epoch
 def test_the_command_ends_with_1_where_it_finds_an_error(tmp_path, capsys):
     run = str(tmp_path / "run")
     words = ["fit", "flowers", "--few", "2", "--epochs", "1", "--lr", "0.03", "--out", run]
