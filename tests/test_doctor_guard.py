@@ -91,7 +91,8 @@ def test_the_command_line_hands_the_wish_on(tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore:never predicted")  # after one epoch
 def test_the_command_ends_with_1_where_it_finds_an_error(tmp_path, capsys):
     run = str(tmp_path / "run")
-    words = ["fit", "flowers", "--few", "2", "--epochs", "1", "--lr", "0.03", "--out", run]
-    assert main(words) == 0
+    words = ["fit", "flowers", "--few", "2", "--epochs", "1", "--out", run]
+    too_high = ["--optimizer", "sgd", "--schedule", "constant", "--lr", "0.1"]  # and not yet diverged
+    assert main([*words, *too_high]) == 0
     assert main(["doctor", run]) == 1
     assert "ERROR rate-too-high" in capsys.readouterr().out
