@@ -1,0 +1,1 @@
+"""What helps to teach with the course, without PyTorch: plans, slides, handouts, learners' results."""
