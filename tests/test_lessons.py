@@ -32,6 +32,25 @@ PATTERN = (
 )
 OPENING = ("You will be able to", "Time", "Before you start")
 MOST_CELLS = 58  # before the exercises
+REAL = {
+    "02_feature_extraction": (
+        "2 classes, 244 training images",
+        12,
+        {"epochs=8": "epochs=2", "epochs=10": "epochs=3", "epochs=20": "epochs=5"},
+    ),
+    "03_fine_tuning": ("2 near classes, 4 far classes", 15, {"epochs=8": "epochs=1", "range(1, 9)": "range(1, 2)"}),
+    "04_discriminative_rates": (
+        "2 classes near, 4 classes far",
+        10,
+        {"STEPS, BATCH_SIZE = 24": "STEPS, BATCH_SIZE = 2", "[::every]": "[::4]", "steps=50": "steps=20"},
+    ),
+    "05_gradual_unfreezing": (
+        "near: ants, bees",
+        8,
+        {"epochs=18": "epochs=2", "epochs=6": "epochs=1", "epochs=3)": "epochs=1)"},
+    ),
+}
+"""Lessons on real photos: what they say of their data, how many claims they make, and how they are shortened here."""
 
 
 def read(path):
@@ -203,36 +222,13 @@ def executed(path, seeds=None, short=None):
     return NotebookClient(notebook, timeout=900, kernel_name="python3", resources=folder).execute().cells
 
 
-def test_feature_extraction_runs_on_real_photos(real, monkeypatch) -> None:
+@pytest.mark.parametrize("lesson", REAL)
+def test_lessons_run_on_real_photos(lesson, real, monkeypatch) -> None:
     monkeypatch.setenv("WORLD", "real")
-    short = {"epochs=8": "epochs=2", "epochs=10": "epochs=3", "epochs=20": "epochs=5"}
-    said = json.dumps(executed(ROOT / "notebooks" / "02_feature_extraction.ipynb", short=short))
-    assert "2 classes, 244 training images" in said
-    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 12
-
-
-def test_fine_tuning_runs_on_real_photos(real, monkeypatch) -> None:
-    monkeypatch.setenv("WORLD", "real")
-    short = {"epochs=8": "epochs=1", "range(1, 9)": "range(1, 2)"}
-    said = json.dumps(executed(ROOT / "notebooks" / "03_fine_tuning.ipynb", short=short))
-    assert "2 near classes, 4 far classes" in said
-    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 15
-
-
-def test_gradual_unfreezing_runs_on_real_photos(real, monkeypatch) -> None:
-    monkeypatch.setenv("WORLD", "real")
-    short = {"epochs=18": "epochs=2", "epochs=6": "epochs=1", "epochs=3)": "epochs=1)"}
-    said = json.dumps(executed(ROOT / "notebooks" / "05_gradual_unfreezing.ipynb", short=short))
-    assert "near: ants, bees" in said
-    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 8
-
-
-def test_discriminative_rates_run_on_real_photos(real, monkeypatch) -> None:
-    monkeypatch.setenv("WORLD", "real")
-    short = {"STEPS, BATCH_SIZE = 24": "STEPS, BATCH_SIZE = 2", "[::every]": "[::4]", "steps=50": "steps=20"}
-    said = json.dumps(executed(ROOT / "notebooks" / "04_discriminative_rates.ipynb", short=short))
-    assert "2 classes near, 4 classes far" in said
-    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= 10
+    data, claims, short = REAL[lesson]
+    said = json.dumps(executed(ROOT / "notebooks" / f"{lesson}.ipynb", short=short))
+    assert data in said
+    assert said.count("Claim holds:") + said.count("Does not hold on these photos:") >= claims
 
 
 @pytest.mark.skipif("STABILITY" not in os.environ, reason="minutes; STABILITY=1 runs the lessons with other seeds")
