@@ -1,19 +1,14 @@
-"""The page on which strategy when: its tables and figures are made from `data/grid.json` whenever the site is built."""
+"""The page on which strategy when: its tables are made from `data/grid.json` whenever the site is built."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
-from html import escape
 
-import matplotlib.pyplot as plt
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from course.strategy_plots import accuracy_figure
 from course.strategy_table import (
     GRID,
     Grid,
@@ -53,7 +48,7 @@ class GridTable(SphinxDirective):
 
 
 class GridTargets(SphinxDirective):
-    """A section for each target of which anything is measured: what it is, accuracy as a figure and as a table."""
+    """A section for each target of which anything is measured: accuracy, and what is left of the source task."""
 
     def run(self) -> list[nodes.Node]:
         """Write the sections."""
@@ -73,20 +68,8 @@ class GridTargets(SphinxDirective):
         section = nodes.section(ids=[f"grid-{name}"], names=[f"grid-{name}"])
         section += nodes.title(text=name)
         self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, section)
-        section += nodes.raw("", _image(grid, name), format="html")
         kept = forgetting_table(grid, name)
         if kept.rows:
             words = "What is left of the source task (1,000 classes): accuracy in % with the old head put back."
             section += self.parse_text_to_nodes("\n".join([words, "", *kept.markdown()]))
         return section
-
-
-def _image(grid: Grid, name: str) -> str:
-    """The figure as a part of the page."""
-    figure, buffer = accuracy_figure(grid, name), io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)
-    alt = (
-        f"Test accuracy on {name} over training images per class, a line for each strategy; the table has the figures."
-    )
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

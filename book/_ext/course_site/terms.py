@@ -1,4 +1,4 @@
-"""The first time that a page uses a term of the glossary, the term is a link to it."""
+"""The first time that a page uses a term of the glossary, the term is a link to it that shows what it means."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 GLOSSARY = "book/glossary"
+MARKS = re.compile(r"[`*]([^`*]+)[`*]")
 SILENT = (nodes.reference, nodes.title, nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.caption)
 SILENT += (addnodes.pending_xref, nodes.rubric, nodes.term, addnodes.desc_signature, nodes.Admonition)
 
 
 def setup(app: Sphinx) -> None:
-    """Add the transform to the reading of every page."""
+    """Add the transforms, and the script that shows a definition on hover and focus."""
     app.add_transform(FirstTerms)
+    app.add_post_transform(Definitions)
+    app.add_js_file("figures/terms.js", loading_method="defer")
 
 
-def read_terms(glossary: Path) -> list[str]:
-    """The terms that the glossary explains: the lines before an explanation, which is indented."""
+def read_terms(glossary: Path) -> dict[str, str]:
+    """The terms that the glossary explains, and what it says: the indented lines after the term."""
     lines = glossary.read_text(encoding="utf-8").split("```{glossary}\n")[1].split("\n```")[0].splitlines()
-    return [line for line in lines if line and not line[0].isspace()]
+    terms: dict[str, str] = {}
+    for line in filter(None, lines):
+        if line[0].isspace():
+            term, words = next(reversed(terms)), MARKS.sub(r"\1", line.strip())
+            terms[term] = f"{terms[term]} {words}".strip()
+        else:
+            terms[line] = ""
+    return terms
 
 
 class FirstTerms(SphinxTransform):
@@ -65,5 +76,21 @@ def _is_silent(node: nodes.Node) -> bool:
 
 def _reference(term: str, shown: str) -> addnodes.pending_xref:
     link = addnodes.pending_xref("", refdomain="std", reftype="term", reftarget=term, refexplicit=True, refwarn=True)
-    link += nodes.inline(shown, shown, classes=["xref", "std", "std-term"])
+    link += nodes.inline(shown, shown, classes=["xref", "std", "std-term"], term=term)
     return link
+
+
+class Definitions(SphinxPostTransform):
+    """Give each link to a term its definition as a title, which browsers show by themselves."""
+
+    default_priority = 20  # after the links have found where they lead
+
+    def run(self, **kwargs: object) -> None:
+        """Go through the page's links."""
+        terms = read_terms(Path(self.env.doc2path(GLOSSARY)))
+        for link in self.document.findall(nodes.reference):
+            term = (
+                link.children[0].get("term") if link.children and isinstance(link.children[0], nodes.Element) else None
+            )
+            if term:
+                link["reftitle"] = terms[term]
