@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from jinja2 import Environment
@@ -17,7 +18,7 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 def deck(lesson: Lesson) -> str:
     """The slides as a page: arrow keys turn them, each question shows its answers at a click, print makes a PDF."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["inline"] = _inline
+    environment.filters |= {"inline": _inline, "short": _short}
     remember, exercises = lesson.section("What to remember"), lesson.exercises
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         lesson=lesson,
@@ -25,6 +26,11 @@ def deck(lesson: Lesson) -> str:
         remember=bullets(remember.text) if remember else [],
         tasks=[exercise.text.split("\n\n")[0].replace("\n", " ") for exercise in exercises],
     )
+
+
+def _short(text: str, most: int = 3) -> str:
+    """The first sentences of a paragraph."""
+    return " ".join(re.split(r"(?<=[.?!]) (?=[A-Z*`])", text)[:most])
 
 
 def _inline(text: str) -> str:

@@ -1,16 +1,19 @@
-"""Hints of exercises: in a notebook `hint()` gives them one by one, on a page they stand folded below the attempt."""
+"""Hints and typical wrong answers: a notebook gives them one by one, on a page they stand folded below the attempt."""
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from course.teaching.exercises import read_exercises
+from course_site.instructors import wrong_answers
 
 FOLDER = Path(__file__).parents[3] / "notebooks" / "exercises"
 ATTEMPT = re.compile(r'= \.\.\..*\n\s*check\("((\d\d)\.\d+)"')
@@ -24,17 +27,8 @@ def setup(app: Sphinx) -> None:
 
 @cache
 def read_hints(lesson: str) -> dict[str, tuple[str, ...]]:
-    """The hints of a lesson's exercises, by key: read from the text of its module, which needs torch to be run."""
-    tree = ast.parse((FOLDER / f"{lesson}.py").read_text(encoding="utf-8"))
-    (exercises,) = (
-        statement.value
-        for statement in tree.body
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "EXERCISES"
-    )
-    return {
-        ast.literal_eval(key): ast.literal_eval(exercise.args[-1])
-        for key, exercise in zip(exercises.keys, exercises.values, strict=True)
-    }
+    """The hints of a lesson's exercises, by key."""
+    return {key: hints for key, (_, hints) in read_exercises(FOLDER / f"{lesson}.py").items()}
 
 
 class FoldHints(SphinxPostTransform):
@@ -51,7 +45,9 @@ class FoldHints(SphinxPostTransform):
             attempt = ATTEMPT.search(source)
             if attempt:
                 _drop_outputs(cell)
-                cell.parent.insert(cell.parent.index(cell) + 1, folded(read_hints(attempt[2])[attempt[1]]))
+                parts = folded(read_hints(attempt[2])[attempt[1]])
+                parts += typical(wrong_answers().get(attempt[1], []))
+                cell.parent.insert(cell.parent.index(cell) + 1, parts)
             elif CALL.fullmatch(source.strip()):
                 cell.parent.remove(cell)
 
@@ -65,7 +61,19 @@ def folded(hints: tuple[str, ...]) -> nodes.Element:
     """Hints, each behind a line of its own to click on."""
     parts = nodes.container(classes=["hints"])
     for number, hint in enumerate(hints, 1):
-        text = re.sub("`([^`]+)`", r"<code>\1</code>", nodes.Text(hint).astext().replace("<", "&lt;"))
-        html = f"<details><summary>Hint {number} of {len(hints)}</summary><p>{text}</p></details>"
+        html = f"<details><summary>Hint {number} of {len(hints)}</summary><p>{_html(hint)}</p></details>"
         parts += nodes.raw("", html, format="html")
     return parts
+
+
+def typical(answers: list[dict[str, str]]) -> list[nodes.Node]:
+    """Wrong answers that many give, and what the check says to each, behind one line."""
+    if not answers:
+        return []
+    items = "".join(f"<dt><pre>{escape(one['answer'])}</pre></dt><dd>{_html(one['told'])}</dd>" for one in answers)
+    html = f'<details class="wrong"><summary>Typical wrong answers</summary><dl>{items}</dl></details>'
+    return [nodes.raw("", html, format="html")]
+
+
+def _html(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

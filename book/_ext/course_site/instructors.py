@@ -87,15 +87,17 @@ def _timed(lesson: Lesson) -> list[tuple[Section, int]]:
 
 
 def _timetable(lesson: Lesson, page: str) -> Iterator[str]:
-    yield from ("| from | minutes | section | in it |", "| ---: | ---: | --- | --- |")
+    """A row for each section, as HTML: its titles are links, and no term of the glossary is to be one within them."""
+    yield from ("```{raw} html", '<table class="table timetable"><thead><tr><th scope="col">from</th>')
+    yield '<th scope="col">min</th><th scope="col">section</th><th scope="col">in it</th></tr></thead><tbody>'
     start = 0
     for section, minutes in _timed(lesson):
         if minutes:
             link = f'<a href="{page}#{default_slugify(section.title)}">{escape(section.title)}</a>'
-            indent = "\u2003" * (section.level - 2)
-            yield f"| {start // 60}:{start % 60:02} | {minutes} | {indent}{link} | {_inside(section, lesson)} |"
+            yield f'<tr class="level-{section.level}"><td>{start // 60}:{start % 60:02}</td><td>{minutes}</td>'
+            yield f"<td>{link}</td><td>{_inside(section, lesson)}</td></tr>"
         start += minutes
-    yield ""
+    yield from ("</tbody></table>", "```", "")
 
 
 def _inside(section: Section, lesson: Lesson) -> str:
