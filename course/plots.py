@@ -179,6 +179,24 @@ def rates(recorded: Mapping[str, Sequence[Sequence[float]]], groups: Sequence[st
     show(figure, alt, caption)
 
 
+def scatter(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    alt: str,
+    caption: str = "",
+) -> None:
+    """Points (x, y) of several groups, each with its color and marker, named in a legend."""
+    with style():
+        figure, axis = plt.subplots(figsize=(7.5, 3.4))
+        for (name, (x, y)), color, marker in zip(groups.items(), COLORS, "osD^vP", strict=False):
+            axis.scatter(x, y, color=color, marker=marker, alpha=0.75, label=name)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        figure.legend(loc="outside right center", frameon=False)
+    show(figure, alt, caption)
+
+
 def bars(values: Mapping[str, float], label: str, form: str = "{:.0f}", *, alt: str, caption: str = "") -> None:
     """Horizontal bars, the first on top, each with its value at its end."""
     with style():

@@ -41,27 +41,45 @@ def draw(labels: Sequence[int], size: int = 64, seed: int = 0, first: int = 0) -
     labels = check(labels, len(SPECIES), size, seed)
 
     def scene(i: int, label: int) -> Scene:
-        return _scene(TABLE[label], generator_for(seed, first + i, label, _STREAM), size)
+        return _scene(TABLE[label], generator(seed, first + i, label), size)
 
     return draw_all(labels, size, scene)
 
 
-def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:
+class Parts(NamedTuple):
+    """An image to be, in the order in which it is painted."""
+
+    ground: Array  # (3, size, size), linear light
+    behind: list[Layer]
+    flowers: list[list[Layer]]  # of each flower its layers, the farthest flower first
+    front: list[Layer]
+
+
+def parts(species: Species, rng: np.random.Generator, size: int) -> Parts:
+    """What one image is made of; draws the same random numbers whatever becomes of it."""
     turn, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 0.95)
     low = np.sqrt(1 - height * height)
     sun = np.array([low * np.cos(turn), low * np.sin(turn), height])
     ground = scenery.backdrop(rng, size)
     centers, radii = _places(rng)
-    layers = scenery.behind(rng) + scenery.stems(rng, species.leaf, centers, radii, sun)
-    layers += _heads(species, rng, centers, radii, _colors(species, rng), sun)
-    if rng.random() < 0.2:
-        layers.append(scenery.in_front(rng))
+    behind = scenery.behind(rng) + scenery.stems(rng, species.leaf, centers, radii, sun)
+    flowers = _heads(species, rng, centers, radii, _colors(species, rng), sun)
+    return Parts(ground, behind, flowers, [scenery.in_front(rng)] if rng.random() < 0.2 else [])
+
+
+def generator(seed: int, number: int, label: int) -> np.random.Generator:
+    """The random numbers of one image of flowers."""
+    return generator_for(seed, number, label, _STREAM)
+
+
+def _scene(species: Species, rng: np.random.Generator, size: int) -> Scene:
+    ground, behind, flowers, front = parts(species, rng, size)
 
     def finish(image: Array) -> NDArray[np.uint8]:
         scenery.dapple(rng, image)
         return develop(image, rng)
 
-    return Scene(ground, layers, finish)
+    return Scene(ground, [*behind, *(layer for flower in flowers for layer in flower), *front], finish)
 
 
 def _places(rng: np.random.Generator) -> tuple[Numbers, Numbers]:
@@ -121,18 +139,17 @@ def _turn(tilt: float, about: float) -> list[list[float]]:
 
 def _heads(
     species: Species, rng: np.random.Generator, centers: Numbers, radii: Numbers, colors: Numbers, sun: Numbers
-) -> list[Layer]:
+) -> list[list[Layer]]:
     """The flowers (F of them, the farthest first): of each the petals behind its disc, the disc, petals before it."""
     petals = species.count * species.layers
     turn, jitter, *rest, shift = (np.array(part) for part in zip(*[_pose(rng, petals) for _ in radii], strict=True))
     start, rise, size, spin = rest
     rows, behind = _petals(species, turn, jitter.transpose(1, 0, 2), start, rise, centers, radii, colors, sun)
     discs = _discs(species, turn, size, spin, shift, centers, radii, sun)
-    layers = []
-    for flower, disc, back in zip(rows, discs, behind, strict=True):
-        middle = Layer(species.disc, disc[None])
-        layers += [Layer(species.petal, flower[:back]), middle, Layer(species.petal, flower[back:])]
-    return layers
+    return [
+        [Layer(species.petal, flower[:back]), Layer(species.disc, disc[None]), Layer(species.petal, flower[back:])]
+        for flower, disc, back in zip(rows, discs, behind, strict=True)
+    ]
 
 
 def _petals(

@@ -99,6 +99,13 @@ def stamps(
     return Layer(shape, rows)
 
 
+def without_color(layer: Layer) -> Layer:
+    """The layer in black and without its shadow: painted on ones, it leaves how much shows through."""
+    rows = layer.rows.copy()
+    rows[:, _BASE.start : _BEND], rows[:, _SHADOW] = 0.0, 0.0
+    return Layer(layer.shape, rows)
+
+
 def paint(images: Array, scenes: Sequence[Sequence[Layer]]) -> None:
     """Lay each scene's layers, in order, on its image; (N, 3, size, size), linear light, in place."""
     size = images.shape[-1]
