@@ -26,7 +26,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab course test lint format notebooks book bench card grid mistakes clean
+.PHONY: help setup lab course test lint format notebooks book teach pdf handout answers colab bench card grid models project mistakes fuzz clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -73,9 +73,27 @@ else
 endif
 
 book: setup ## build the site in book/_build/html from the stored outputs
+	-@$(MAKE) --no-print-directory teach
 	@rm -rf book/_build
 	$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output book -W --keep-going -n
 	@$(VENV)/bin/python book/check.py book/_build/html
+
+teach: setup ## add what runs in the browser on two of the site's pages: two networks, and an engine (fetched once)
+	@$(VENV)/bin/python -m data.workshop.browser
+	@$(VENV)/bin/python -m book.engine
+
+pdf: setup ## print the site, once it is built, into build/transfer-learning.pdf, with contents; needs a Chromium
+	@mkdir -p build
+	$(VENV)/bin/python -m book.pdf book/_build/html build/transfer-learning.pdf
+
+handout: setup ## lessons without solutions and hints, answers apart, in build/handout; NBGRADER=1: nbgrader's source
+	$(VENV)/bin/python -m course.teaching.handout build/handout $(if $(NBGRADER),--nbgrader)
+
+answers: setup ## judge typical wrong answers to the exercises again, for the site and for instructors
+	$(VENV)/bin/python -m tests.exercises
+
+colab: setup ## let the lessons install the course where Colab runs them; needs the address in book/_config.yml
+	$(VENV)/bin/python -m course.teaching.colab
 
 bench: $(BENCH)/.installed ## time this code and what people use today, side by side
 	$(BENCH)/bin/python -m benchmarks
@@ -86,8 +104,18 @@ card: setup ## measure the embedded backbone again and write its model card
 grid: setup ## measure which strategy serves how many images and which domain: hours; go on at any time
 	$(VENV)/bin/python -m data.workshop.grid
 
+project: setup ## measure what helps in the project of lesson 7: an hour; go on at any time
+	$(VENV)/bin/python -m data.workshop.project
+
+models: setup ## measure pretrained networks against targets and sizes, a segmenter and a detector: half an hour
+	$(VENV)/bin/python -m data.workshop.cross
+	$(VENV)/bin/python -m data.workshop.dense
+
 mistakes: setup ## measure again what each common mistake costs
 	$(VENV)/bin/python -m tests.mistakes
 
+fuzz: setup ## read 2,000 damaged photos, models and folders: about ten minutes
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz
+
 clean: ## remove the environments and everything that can be made again
-	rm -rf $(VENV) $(BENCH) book/_build runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) book/_build book/_static/teach/made runs .pytest_cache .ruff_cache

@@ -123,7 +123,7 @@ def _readable(folder: Path, found: dict[str, Photos]) -> dict[Path, Checked]:
         why = {True: "it is neither a file nor a folder", False: "its content is no image"}
         named += listed((f"{file.relative_to(folder)} ({why[is_pipe(file)]})" for file in others), "\n  ", "\n  ")
     if problems or others:
-        warn(f"{folder}: {len(problems) + len(others)} files are no readable photos and are left out:{named}")
+        warn(f"{folder}: left out, not readable as photos ({len(problems) + len(others)} of {len(files)}):{named}")
     for classes in found.values():
         for name, members in classes.items():
             classes[name] = [file for file in members if file in checked and not checked[file].problem]
