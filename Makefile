@@ -111,6 +111,9 @@ models: setup ## measure pretrained networks against targets and sizes, a segmen
 	$(VENV)/bin/python -m data.workshop.cross
 	$(VENV)/bin/python -m data.workshop.dense
 
+figures: setup ## measure again what the site's figures to play with show
+	$(VENV)/bin/python -m data.workshop.figures
+
 mistakes: setup ## measure again what each common mistake costs
 	$(VENV)/bin/python -m tests.mistakes
 

@@ -14,6 +14,7 @@ from course.strategy_textbook import DOMAINS, TEXTBOOK, TextbookRule, textbook
 from helpers.measure import compare, interval
 
 MEASURED = Path(__file__).parents[3] / "data" / "figures.json"
+MODELS = MEASURED.with_name("models.json")
 TITLES = {
     "flowers": "drawn flowers",
     "slides": "drawn slides",
@@ -98,10 +99,10 @@ def rate_data() -> dict[str, Any] | None:
             curves = [[{key: run[key] for key in ("loss", "train", "val")} for run in some] for some in found]
             ends = {key: [band([run[key] for run in some]) for some in found] for key in ("test", "source")}
             parts[part] = {"runs": curves} | ends
-    if not parts:
-        return None
     _, followed = measured("timeline")
-    untouched = followed[0]["source"][0] if followed else max(end for end, _ in parts["head"]["source"])
+    if not parts or not followed:
+        return None
+    untouched = followed[0]["source"][0]  # before the first epoch
     return {"rates": rates, "parts": parts, "untouched": untouched, "chance": 1 / 5}
 
 
@@ -220,4 +221,37 @@ def confusion_data() -> dict[str, Any] | None:
         return None
     return {key: value for key, value in runs[0].items() if key not in ("figure", "target", "seed")} | {
         "sheet": "../_static/figures/flowers.webp"
+    }
+
+
+AXES = {
+    "accuracy": "test accuracy",
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds",
+    "seconds": "processor seconds",
+    "log_me": "LogME",
+}
+
+
+def models_data() -> dict[str, Any] | None:
+    """By target every measured network and image size: accuracy of a probe on its last stage, size, work and time."""
+    if not MODELS.exists():
+        return None
+    stored = json.loads(MODELS.read_text(encoding="utf-8"))
+    targets = []
+    for name, target in stored["targets"].items():
+        models = [_model(cell, stored["sources"]) for cell in stored["cells"] if cell["target"] == name]
+        if len(models) > 2:
+            targets.append({"title": TITLES[name], "chance": target["chance"], "models": models})
+    return {"axes": AXES, "targets": targets} if targets else None
+
+
+def _model(cell: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    last = list(cell["stages"].values())[-1]
+    fields = {key: cell[key] for key in ("source", "drawn", "input", "parameters", "multiply_adds")}
+    return fields | {
+        "pretrained": sources[cell["source"]]["weights"] is not None,
+        "seconds": cell["seconds"]["features"],
+        "accuracy": band(last["accuracy"]),
+        "log_me": round(mean(last["log_me"]), 4),
     }

@@ -21,8 +21,10 @@ from sphinx.util.docutils import SphinxDirective
 from course.strategy_table import GRID
 from course_site.figure_data import (
     MEASURED,
+    MODELS,
     confusion_data,
     images_data,
+    models_data,
     probe_data,
     rate_data,
     schedules_data,
@@ -151,11 +153,19 @@ FIGURES = {
         timeline_data,
         "unfreeze-28",
     ),
+    "models": Figure(
+        "Compare networks.",
+        "A linear probe on frozen features of the last stage; mean of five seeds and its 95 % interval. Gray networks "
+        "have random weights.",
+        models_data,
+        source=MODELS,
+    ),
     "confusion": Figure(
         "Look at the mistakes.",
-        "24 drawn species, ten training images each; a linear head on the frozen embedded backbone at 64 px, 20 test "
+        "20 drawn species, ten training images each; a linear head on the frozen embedded backbone at 64 px, 20 test "
         "images of each. Rows are the species, columns what the network says. The percentage is how sure it was.",
         confusion_data,
+        "project-35",
     ),
     "strategies": Figure(
         "Choose your place.",

@@ -172,6 +172,7 @@ def draw(results: list[Result], by_chance: float, screen: str) -> str:
         y = TOP + STEP * i + 34
         parts.append(f'<g class="{row.who}"><text class="who" x="{LEFT}" y="{y - 15}">{escape(row.what)}</text>')
         half, at = row.half or 0, x(row.value)
+        parts.append(f'<line class="track" x1="{x(0)}" x2="{at}" y1="{y}" y2="{y}"/>')
         if half:
             low, high = x(row.value - half), x(row.value + half)
             parts.append(f'<line class="whisker" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>')

@@ -11,8 +11,8 @@ Figures.start("images", (place, data) => {
         const more = at < sizes.length - 1 ? sizes.findIndex((each) => each >= 2 * size) : -1, next = more < 0 ? sizes.length - 1 : more;
         says.say(el("strong", {}, `${size} ${size === 1 ? "image" : "images"} per class: ${F.percent(mean)}`), ` \u00b1 ${(100 * half).toFixed(1)} of the test images of ${target.title}; `,
             `with random weights ${F.percent(target.random[at][0])}. `,
-            next > at ? `With ${sizes[next]} it is ${F.points(target.pretrained[next][0] - mean)} more. ` : "",
-            `From ${sizes[enough]} on, all the rest up to ${sizes.at(-1)} brings less than five points.`);
+            next > at ? `With ${sizes[next]}: ${F.points(target.pretrained[next][0] - mean)}. ` : "",
+            `After ${sizes[enough]}, all further images up to ${sizes.at(-1)} bring less than five points.`);
         table.show(["images per class", "pretrained", "random weights"], sizes.map((each, i) => [`${each}`, F.within(target.pretrained[i]), F.within(target.random[i])]));
         chart.draw();
     }

@@ -9,7 +9,7 @@ Figures.start("probe", (place, data) => {
 
     function show() {
         const [mean, half] = target.pretrained[stage], first = best();
-        says.say("Read at ", el("strong", {}, stages[stage]), `, the features tell ${F.percent(mean)} of the test images of ${target.title} (\u00b1 ${(100 * half).toFixed(1)}); `,
+        says.say("At ", el("strong", {}, stages[stage]), `, a probe classifies ${F.percent(mean)} \u00b1 ${(100 * half).toFixed(1)} of the test images of ${target.title} correctly; `,
             `with random weights ${F.percent(target.random[stage][0])}, by chance ${F.percent(target.chance)}. `,
             first === stage ? "Here the probe is at its best." : `The best stage is ${stages[first]}, with ${F.percent(target.pretrained[first][0])}.`);
         table.show(["stage", "pretrained", "random weights"], stages.map((name, i) => [name, F.within(target.pretrained[i]), F.within(target.random[i])]));
@@ -27,8 +27,9 @@ Figures.start("probe", (place, data) => {
     }
 
     function drawChart(width) {
-        const at = F.axes({ width, height: 320, right: width < 380 ? 72 : 96 },
-            { domain: [-0.25, stages.length - 0.75], ticks: stages.map((name, i) => [i, name]), label: "stage that the probe reads" },
+        const at = F.axes({ width, height: 320, right: width < 380 ? 84 : 116 },
+            { domain: [-0.25, stages.length - 0.75], ticks: stages.map((name, i) => [i, width < 380 ? name.replace("layer", "") : name]),
+                label: width < 380 ? "stem, layers 1 to 4" : "stage that the probe reads" },
             { domain: [0, 1], ticks: F.PERCENT, label: "test accuracy" },
             `Accuracy of a probe on ${target.title} by stage. ${stages.map((name, i) => `${name}: ${F.within(target.pretrained[i])}, random weights ${F.within(target.random[i])}`).join("; ")}.`);
         const [mean] = target.pretrained[stage], last = stages.length - 1;

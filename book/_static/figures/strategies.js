@@ -66,7 +66,7 @@ Figures.start("strategies", (place, data) => {
         const { rows: all, missing, advice } = here(), height = top + step * (all.length + missing.length) + 30;
         const lowest = Math.min(...all.map(({ test: [mean, half] }) => mean - half), target.chance);
         const from = Math.max(0, Math.floor(10 * lowest) / 10), x = F.linear([from, 1], [left, width - right]);
-        const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1].filter((value) => value >= from);
+        const ticks = (width < 420 ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1]).filter((value) => value >= from);
         const costs = width - right + (narrow ? 50 : 80), kept = width - (narrow ? 2 : 8);
         const alt = `Test accuracy on ${target.title} with ${size} images per class: ${all.map(({ name, test, status }) => `${name} ${F.within(test)}, ${WORDS[status]}`).join("; ")}.`;
         const y = (i) => top + step * (i + 0.5) + (narrow ? 8 : 0);
@@ -101,18 +101,22 @@ Figures.start("strategies", (place, data) => {
             name, number,
             values: sizes.flatMap((each) => data.places[target.name][each].rows.filter((found) => found.name === name).map((found) => [each, found.test])),
         })).filter(({ values }) => values.length);
-        const at = F.axes({ width, height: 340, left: 46, right: narrow ? 128 : 150 },
-            { domain: ends, log: true, ticks: sizes.map((each) => [each, `${each}`]), label: "training images per class" },
+        const at = F.axes({ width, height: 340, left: 46, right: narrow ? 14 : 150 },
+            { domain: ends, log: true, ticks: sizes.filter((_, i) => !narrow || i % 2 === 0).map((each) => [each, `${each}`]), label: "training images per class" },
             { domain: [0, 1], ticks: F.PERCENT, label: "test accuracy" },
             `Test accuracy on ${target.title} over training images per class: ${series.map(({ name, values }) => `${name} ${values.map(([each, [mean]]) => `${F.percent(mean)} with ${each}`).join(", ")}`).join("; ")}.`);
         at.node.append(
             F.rule(at, at.x(size)),
             svg("line", { class: "chance", x1: at.left, x2: at.right, y1: at.y(target.chance), y2: at.y(target.chance) }),
-            ...series.map(({ values, number }) => F.curve(at, values, number)),
+            ...series.map(({ name, values, number }) => {
+                const drawn = F.curve(at, values, number);
+                drawn.classList.toggle("plain", name !== here().advice);
+                return drawn;
+            }),
             ...series.flatMap(({ values, number }) => values.map(([each, [mean]]) => svg("circle", { class: `dot s${number}`, cx: at.x(each), cy: at.y(mean), r: 3.5 }))),
-            ...F.labels(at.right + 10, [...series.map(({ name, number, values }) => [at.y(values.at(-1)[1][0]), name, `s${number}`]), [at.y(target.chance), "chance", ""]],
-                { low: at.top, high: at.bottom }));
-        return at.node;
+            ...(narrow ? [] : F.labels(at.right + 10, [...series.map(({ name, number, values }) => [at.y(values.at(-1)[1][0]), name, `s${number}`]), [at.y(target.chance), "chance", ""]],
+                { low: at.top, high: at.bottom })));
+        return narrow ? [at.node, el("ul", { class: "play-names" }, series.map(({ name, number }) => el("li", { class: `s${number}` }, name)))] : at.node;
     }
 
     place.append(
