@@ -26,7 +26,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab course test lint format notebooks book teach pdf handout answers colab bench card grid models project mistakes fuzz clean
+.PHONY: help setup lab course test lint format notebooks book teach pdf handout answers colab bench card grid models figures project mistakes fuzz clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
