@@ -9,10 +9,8 @@ installed, and photos that are not there, are left out and named.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -25,13 +23,12 @@ from torch import Tensor, nn
 from course.activations import probe, stage_features
 from course.model_table import MEASURED, multiply_adds
 from course.transferability import h_score, log_me
-from data.workshop.grid import machine
 from data.workshop.grid_runs import draw as photos
+from data.workshop.kept import append_row, machine, read_rows, run_to_the_end, write_rows
 from drawn import flowers, slides
 from helpers.data.loaders import make_loaders
 from helpers.data.transforms import normalize, resize
 from helpers.errors import HelpersError
-from helpers.files import atomic_write
 from helpers.models.backbones import load_backbone
 from helpers.models.stages import head
 
@@ -193,10 +190,7 @@ def protocol(cell: Cell) -> str:
 
 def read(kept: Path, results: Path) -> dict[Cell, dict[str, Any]]:
     """All cells so far, of the file of results and of the lines since."""
-    rows = json.loads(results.read_text(encoding="utf-8"))["cells"] if results.exists() else []
-    for line in kept.read_text(encoding="utf-8").splitlines() if kept.exists() else ():
-        with suppress(ValueError):  # a run that was stopped while it wrote left half a line
-            rows.append(json.loads(line))
+    rows = read_rows(kept, results, "cells")
     cells = {Cell(*(row[name] for name in Cell._fields)): row for row in rows}
     return {cell: cells[cell] for cell in PLAN if cell in cells and cells[cell]["protocol"] == protocol(cell)}
 
@@ -209,7 +203,6 @@ def measure(kept: Path = KEPT, results: Path = MEASURED, report: Report = print)
         results: what the lesson reads; written anew after each cell.
         report: called with a line of progress after each cell.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
     for cell in PLAN:
         if cell in read(kept, results):
             continue
@@ -218,9 +211,7 @@ def measure(kept: Path = KEPT, results: Path = MEASURED, report: Report = print)
         except HelpersError as error:
             report(f"{', '.join(map(str, cell))} is left out: {error}")
             continue
-        line = cell._asdict() | row | {"protocol": protocol(cell), "machine": machine()}
-        with kept.open("a", encoding="utf-8") as file:
-            print(f"\n{json.dumps(line)}", file=file)
+        append_row(kept, cell._asdict() | row | {"protocol": protocol(cell), "machine": machine()})
         write(results, read(kept, results))
         best = max(row["stages"].items(), key=lambda stage: sum(stage[1]["accuracy"]))
         report(f"{', '.join(map(str, cell))}: best at {best[0]}, {best[1]['accuracy']}; {row['seconds']}")
@@ -241,16 +232,8 @@ def write(results: Path, cells: dict[Cell, dict[str, Any]]) -> None:
         "seeds": SEEDS,
         "missing": [cell for cell in PLAN if cell not in cells],
     }
-    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in cells.values())
-    text = "{\n" + ",\n".join([*fields, f' "cells": [\n{lines}\n ]']) + "\n}\n"
-    atomic_write(results, lambda file: file.write(text.encode()))
+    write_rows(results, about, "cells", cells.values())
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    try:
-        measure(report=lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", flush=True)
-        raise SystemExit(130) from None
+    run_to_the_end(measure)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +28,7 @@ from course.dense import (
     train_detector,
     train_segmenter,
 )
-from data.workshop.grid import machine
-from helpers.files import atomic_write
+from data.workshop.kept import append_row, machine, read_rows, run_to_the_end, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, KEPT = ROOT / "data" / "dense.json", ROOT / "runs" / "dense.jsonl"
@@ -104,10 +102,7 @@ def protocol() -> str:
 
 def read(kept: Path, results: Path) -> Runs:
     """All runs so far, of the file of results and of the lines since."""
-    rows = json.loads(results.read_text(encoding="utf-8"))["runs"] if results.exists() else []
-    for line in kept.read_text(encoding="utf-8").splitlines() if kept.exists() else ():
-        with suppress(ValueError):  # a run that was stopped while it wrote left half a line
-            rows.append(json.loads(line))
+    rows = read_rows(kept, results, "runs")
     return {Job(*(row[name] for name in Job._fields)): row for row in rows if row["protocol"] == protocol()}
 
 
@@ -119,13 +114,11 @@ def measure(kept: Path = KEPT, results: Path = RESULTS, report: Callable[[str], 
         results: what the lesson reads.
         report: called with a line of progress after each run.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
     for place in PLACES:
         while jobs := missing(*place, read(kept, results)):
             for job in jobs:
                 row = job._asdict() | run(job) | {"protocol": protocol(), "machine": machine()}
-                with kept.open("a", encoding="utf-8") as file:
-                    print(f"\n{json.dumps(row)}", file=file)
+                append_row(kept, row)
                 report(json.dumps(row))
         write(results, read(kept, results))
 
@@ -142,16 +135,8 @@ def write(results: Path, runs: Runs) -> None:
         "versions": {name: metadata.version(name) for name in ("torchmetrics", "torchvision")},
         "missing": [place for place in PLACES if missing(*place, runs)],
     }
-    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in runs.values())
-    text = "{\n" + ",\n".join([*fields, f' "runs": [\n{lines}\n ]']) + "\n}\n"
-    atomic_write(results, lambda file: file.write(text.encode()))
+    write_rows(results, about, "runs", runs.values())
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    try:
-        measure(report=lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", flush=True)
-        raise SystemExit(130) from None
+    run_to_the_end(measure)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -18,12 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-import torchvision
-
 from data.workshop.grid_runs import SEEDS, SETTINGS, STRATEGIES, TARGETS, TUNING, draw, run
+from data.workshop.kept import append_row, machine, read_lines, run_to_the_end, write_rows
 from helpers.errors import HelpersError
-from helpers.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, KEPT = ROOT / "data" / "grid.json", ROOT / "runs" / "grid.jsonl"
@@ -96,8 +92,6 @@ def measure(targets: Sequence[str], kept: Path = KEPT, results: Path = RESULTS, 
         results: what the lessons and the site read; written anew after each cell.
         report: called with a line of progress after each run.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    _end_torn_line(kept)
     found = _available(targets, report)
     wanted = [cell for cell in cells() if cell.target in found]
     began, done = time.monotonic(), 0
@@ -105,7 +99,7 @@ def measure(targets: Sequence[str], kept: Path = KEPT, results: Path = RESULTS, 
         while jobs := missing(cell, read(kept, results)):
             for job in jobs:
                 row = run(*cell, job.lr, job.steps, job.seed)
-                _append(kept, job, row)
+                append_row(kept, _line(job, row))
                 done += 1
                 report(_progress(wanted, job, row, read(kept, results), time.monotonic() - began, done))
         write(results, read(kept, results))
@@ -147,25 +141,9 @@ def used_settings() -> dict[str, Any]:
     return {name: getattr(SETTINGS, name) for name in names}
 
 
-def machine() -> str:
-    """What the results and the seconds depend on, in a phrase."""
-    return (
-        f"{platform.machine()}, {torch.get_num_threads()} thread, {SETTINGS.precision}, "
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}, Python {platform.python_version()}"
-    )
-
-
-def _append(kept: Path, job: Job, row: dict[str, Any]) -> None:
-    line = {**job.cell._asdict(), "lr": job.lr, "steps": job.steps, "seed": job.seed, **row}
-    with kept.open("a", encoding="utf-8") as file:
-        print(json.dumps(line | {"machine": machine(), "protocol": protocol(job.cell.target)}), file=file)
-
-
-def _end_torn_line(kept: Path) -> None:
-    """A run that was stopped while it wrote left half a line."""
-    if kept.exists() and not kept.read_bytes().endswith(b"\n"):
-        with kept.open("a", encoding="utf-8") as file:
-            print(file=file)
+def _line(job: Job, row: dict[str, Any]) -> dict[str, Any]:
+    where = {**job.cell._asdict(), "lr": job.lr, "steps": job.steps, "seed": job.seed}
+    return where | row | {"machine": machine(), "protocol": protocol(job.cell.target)}
 
 
 def read(kept: Path, results: Path) -> Runs:
@@ -176,11 +154,7 @@ def read(kept: Path, results: Path) -> Runs:
         for row in stored["cells"]:
             if stored["targets"][row["target"]]["protocol"] == protocol(row["target"]):
                 runs |= dict(_runs_of(row))
-    for line in kept.read_text(encoding="utf-8").splitlines() if kept.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
+    for row in read_lines(kept):
         if row["protocol"] == protocol(row["target"]):
             runs[Job(_cell(row), row["lr"], row["steps"], row["seed"])] = row
     return runs
@@ -222,10 +196,7 @@ def write(results: Path, runs: Runs) -> None:
         },
         "missing": [list(cell) for cell in cells() if cell not in finished],
     }
-    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
-    rows = ",\n".join(f"  {json.dumps(_row(cell, runs))}" for cell in finished)
-    text = "{\n" + ",\n".join([*fields, f' "cells": [\n{rows}\n ]']) + "\n}\n"
-    atomic_write(results, lambda file: file.write(text.encode()))
+    write_rows(results, about, "cells", (_row(cell, runs) for cell in finished))
 
 
 def _row(cell: Cell, runs: Runs) -> dict[str, Any]:
@@ -258,12 +229,7 @@ def main() -> None:
     wanted = parser.parse_args().targets or list(TARGETS)
     if not set(wanted) <= set(TARGETS):
         parser.error(f"{' '.join(wanted)}: choose of {', '.join(TARGETS)}")
-    torch.set_num_threads(1)
-    try:
-        measure(wanted, report=lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", flush=True)
-        raise SystemExit(130) from None
+    run_to_the_end(measure, wanted)
 
 
 if __name__ == "__main__":
