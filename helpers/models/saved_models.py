@@ -65,7 +65,7 @@ def save_model(
 
 
 def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
-    """Load what `save_model` wrote.
+    """Load what `save_model` wrote, or a head alone whose description names the backbone's weights.
 
     Args:
         path: the file, or a run folder.
@@ -84,8 +84,10 @@ def load_model(path: str | Path, model: nn.Module | None = None) -> SavedModel:
             raise HelpersError(
                 f"{path} holds a network that was built elsewhere; build it again and pass it as `model`"
             )
-        backbone = load_backbone(about["backbone"], weights=None, **about["options"])
+        backbone = load_backbone(about["backbone"], weights=about.get("backbone_weights"), **about["options"])
         model = replace_head(backbone, len(classes), **about["head"])
+        if about.get("backbone_weights"):
+            tensors = {**model.state_dict(), **tensors}
     load_into(model, tensors, source=path)
     model.preprocessing = Preprocessing.from_dict(about.pop("preprocessing"))
     return SavedModel(model.eval(), classes, model.preprocessing, about)
