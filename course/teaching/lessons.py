@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from course.teaching.exercises import Exercise, find_exercises, source, tags
+from helpers.errors import HelpersError
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CLAIM = "application/vnd.helpers.claim+json"
@@ -36,7 +37,7 @@ _NUMBERS = {
     "nine": 9,
     "ten": 10,
 }
-_TIME = re.compile(r"\*\*Time\*\* (?:(\w+) sections of )?(?:about )?(\w+)(?: to (\w+))? minutes")
+_TIME = re.compile(r"\*\*Time\*\* (?:(\w+) (?:sections|steps) of )?(?:about )?(\w+)(?: to (\w+))? minutes")
 _LIVE = re.compile(r"\*\*Change this, predict, run\.\*\* (.+?)(?=\n\n|\n#|\Z)", re.DOTALL)
 _QUIZ = re.compile(r'^quiz\("\d\d"(?:, "(\w+)")?\)', re.MULTILINE)
 
@@ -144,8 +145,15 @@ class Lesson:
 
     @property
     def time(self) -> tuple[int, int]:
-        """Minutes at least and at most, without exercises: what the lesson says after "Time"."""
-        sections, least, most = _TIME.search(" ".join(self.opening.split())).groups()
+        """Minutes at least and at most, without exercises: what the lesson says after "Time".
+
+        Raises:
+            HelpersError: if it does not say.
+        """
+        found = _TIME.search(" ".join(self.opening.split()))
+        if found is None:
+            raise HelpersError(f'{self.path} names no time; write "**Time** six sections of 10 to 15 minutes"')
+        sections, least, most = found.groups()
         times = 1 if sections is None else _NUMBERS[sections]
         low = _number(least)
         return times * low, times * (_number(most) if most else low)
