@@ -49,6 +49,16 @@ REAL = {
         8,
         {"epochs=18": "epochs=2", "epochs=6": "epochs=1", "epochs=3)": "epochs=1)"},
     ),
+    "06_choosing_a_model": (
+        "2 classes here",
+        16,
+        {"epochs=20": "epochs=2", "NAMES += [": "NAMES + ["},
+    ),
+    "07_flowers_project": (
+        "6 classes, among them",
+        12,
+        {"CLASSES = 102": "CLASSES = 6", "epochs=3, ": "epochs=1, ", "epochs=3)": "epochs=1)", "epochs=6": "epochs=1"},
+    ),
 }
 """Lessons on real photos: what they say of their data, how many claims they make, and how they are shortened here."""
 

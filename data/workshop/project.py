@@ -8,10 +8,8 @@ each finished switch stands in `data/project.json`; a later start goes on from b
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -21,12 +19,11 @@ import torch
 from torchvision.transforms import v2
 
 from course.project import MEASURED, drawn_task
-from data.workshop.grid import machine
+from data.workshop.kept import append_row, machine, read_rows, run_to_the_end, write_rows
 from drawn import flowers
 from helpers.data.augment import Augment
 from helpers.data.loaders import make_loaders
 from helpers.data.tasks import Task
-from helpers.files import atomic_write
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
 from helpers.training.evaluation import evaluate
@@ -183,21 +180,13 @@ def protocol(job: Job) -> str:
 
 
 def read(kept: Path, results: Path) -> Runs:
-    """All runs so far, of the file of results and of the lines since; half a line, from a stop, is passed over."""
+    """All runs so far, of the file of results and of the lines since."""
     runs: Runs = {}
-    stored = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"runs": []}
-    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
-    for row in [*stored["runs"], *_readable(lines)]:
+    for row in read_rows(kept, results, "runs"):
         job = Job(row["setup"], row["switch"], row["lr"], row["seed"])
         if job.switch in SWITCHES and row["protocol"] == protocol(job):
             runs[job] = row
     return runs
-
-
-def _readable(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        with suppress(ValueError):
-            yield json.loads(line)
 
 
 def measure(kept: Path = KEPT, results: Path = MEASURED, report: Callable[[str], object] = print) -> None:
@@ -208,14 +197,11 @@ def measure(kept: Path = KEPT, results: Path = MEASURED, report: Callable[[str],
         results: what the lesson reads; written anew after each switch.
         report: called with a line of progress after each run.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
     for setup, switch in PLAN:
         while jobs := missing(setup, switch, read(kept, results)):
             for job in jobs:
                 row = run(job)
-                line = job._asdict() | row | {"protocol": protocol(job), "machine": machine()}
-                with kept.open("a", encoding="utf-8") as file:
-                    print(f"\n{json.dumps(line)}", file=file)
+                append_row(kept, job._asdict() | row | {"protocol": protocol(job), "machine": machine()})
                 report(f"{setup}, {job.switch}, lr {job.lr:g}, seed {job.seed}: {row['accuracy']:.1%}")
         write(results, read(kept, results))
 
@@ -234,16 +220,8 @@ def write(results: Path, runs: Runs) -> None:
         "tuning": TUNING,
         "missing": [place for place in PLAN if missing(*place, runs)],
     }
-    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in runs.values())
-    text = "{\n" + ",\n".join([*fields, f' "runs": [\n{lines}\n ]']) + "\n}\n"
-    atomic_write(results, lambda file: file.write(text.encode()))
+    write_rows(results, about, "runs", runs.values())
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    try:
-        measure(report=lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", flush=True)
-        raise SystemExit(130) from None
+    run_to_the_end(measure)
