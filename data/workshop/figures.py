@@ -26,14 +26,13 @@ from torch.nn import functional
 from torchvision.transforms.v2.functional import to_pil_image
 
 from course.activations import loader_features, probe
-from data.workshop.grid import machine
 from data.workshop.grid_runs import TARGETS, draw
+from data.workshop.kept import machine, run_to_the_end, write_rows
 from drawn import source as source_task
 from helpers.data.load import load_task
 from helpers.data.loaders import Loaders, make_loaders, set_epoch
 from helpers.data.tasks import Split, Task
 from helpers.errors import HelpersError
-from helpers.files import atomic_write
 from helpers.models.backbones import load_backbone
 from helpers.models.heads import replace_head
 from helpers.models.stages import head, stages
@@ -114,10 +113,7 @@ def write(results: Path, rows: Sequence[dict[str, Any]]) -> None:
         "timelines": {name: [asdict(phase) for phase in phases] for name, phases in TIMELINES.items()},
         "machine": machine(),
     }
-    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    text = "{\n" + ",\n".join([*fields, f' "runs": [\n{lines}\n ]']) + "\n}\n"
-    atomic_write(results, lambda file: file.write(text.encode()))
+    write_rows(results, about, "runs", rows)
 
 
 def probe_stages(target: str, weights: str, seed: int) -> dict[str, Any]:
@@ -290,5 +286,4 @@ def _source_loader() -> list[tuple[Tensor, Tensor]]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(report=lambda line: print(line, flush=True))
+    run_to_the_end(measure)

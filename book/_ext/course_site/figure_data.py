@@ -58,7 +58,7 @@ def probe_data() -> dict[str, Any] | None:
     targets = []
     for name, target in about.get("targets", {}).items():
         pretrained, random = (_of_target(runs, name, weights) for weights in ("pretrained", "random"))
-        if min(len(pretrained), len(random)) < 2:
+        if min(len(pretrained), len(random)) < 3:
             continue
         rows = [[{"values": list(run["stages"].values())} for run in some] for some in (pretrained, random)]
         first = pretrained[0]
@@ -81,7 +81,7 @@ def images_data() -> dict[str, Any] | None:
     targets = []
     for name, target in about.get("targets", {}).items():
         pretrained, random = (_of_target(runs, name, weights) for weights in ("pretrained", "random"))
-        if min(len(pretrained), len(random)) >= 2:
+        if min(len(pretrained), len(random)) >= 3:
             draws = list(zip(*(run["accuracy"] for run in pretrained), strict=True))
             bands = {"pretrained": _bands(pretrained, "accuracy"), "random": _bands(random, "accuracy")}
             targets.append({"title": TITLES[name], "chance": 1 / target["classes"], "draws": draws} | bands)
@@ -95,7 +95,7 @@ def rate_data() -> dict[str, Any] | None:
     parts = {}
     for part in ("all", "head"):
         found = [[run for run in runs if (run["part"], run["lr"]) == (part, rate)] for rate in rates]
-        if rates and min(map(len, found)) >= 2:
+        if rates and min(map(len, found)) >= 3:
             curves = [[{key: run[key] for key in ("loss", "train", "val")} for run in some] for some in found]
             ends = {key: [band([run[key] for run in some]) for some in found] for key in ("test", "source")}
             parts[part] = {"runs": curves} | ends
@@ -115,7 +115,7 @@ def timeline_data() -> dict[str, Any] | None:
             strategy: [run for run in runs if (run["target"], run["strategy"]) == (name, strategy)]
             for strategy in about.get("timelines", {})
         }
-        if found and min(map(len, found.values())) >= 2:
+        if found and min(map(len, found.values())) >= 3:
             curves = {
                 strategy: {key: _bands(some, key) for key in ("test", "source")} for strategy, some in found.items()
             }

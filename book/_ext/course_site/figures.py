@@ -158,7 +158,8 @@ FIGURES = {
         "A linear probe on frozen features of the last stage; mean of five seeds and its 95 % interval. Gray networks "
         "have random weights.",
         models_data,
-        source=MODELS,
+        "choose-43",
+        MODELS,
     ),
     "confusion": Figure(
         "Look at the mistakes.",

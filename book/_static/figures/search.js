@@ -6,6 +6,7 @@
     function own(section) {
         const copy = section.cloneNode(true);
         copy.querySelectorAll("section").forEach((inner) => inner.remove());
+        copy.querySelectorAll("td, th, li, p").forEach((part) => part.append(" "));
         return copy.textContent.replace(/\s+/g, " ").trim();
     }
 
