@@ -203,7 +203,7 @@ def test_more_images_show_what_is_stored(figure) -> None:
 def test_rates_show_their_own_runs(figure) -> None:
     page = figure("rate")
     page.get_by_role("slider").fill(str(len(DATA["rate"]["rates"]) - 1))
-    assert "At 1 everything" in page.locator(".play-says").inner_text()
+    assert "At 1, training everything" in page.locator(".play-says").inner_text()
     assert shows(numbers(page)[-1][1], [run["test"] for run in runs(figure="rate", part="all", lr=1.0)])
 
 

@@ -12,7 +12,7 @@ Figures.start("rate", (place, data) => {
     function show() {
         const { test, source } = summary(), best = test.reduce((top, [value], k) => (value > test[top][0] ? k : top), 0);
         const blown = runs().filter(({ loss }) => Math.max(...loss) > 10).length, slow = mean(runs().map(({ train }) => train.at(-1))) < 0.7;
-        says.say("At ", el("strong", {}, F.rate(rates[i])), ` ${part === "all" ? "everything" : "the head alone"} ends at ${F.within(test[i])} on test images, and ${F.percent(source[i][0])} of the old task is left (before: ${F.percent(untouched)}). `,
+        says.say("At ", el("strong", {}, F.rate(rates[i])), `, training ${WORDS[part]} ends at ${F.within(test[i])} on test images; of the old images ${F.percent(source[i][0])} are still right (before: ${F.percent(untouched)}). `,
             blown ? "The rate is too high: the loss explodes." : slow ? "The rate is too low: after eight epochs even the training images are not learned." : best === i ? "The best of these rates." : `The best of these rates is ${F.rate(rates[best])}, with ${F.percent(test[best][0])}.`);
         table.show(["rate", "test accuracy", "old task"], rates.map((each, k) => [F.rate(each), F.within(test[k]), F.within(source[k])]));
         for (const each of [losses, curves, ends]) each.draw();
@@ -31,7 +31,7 @@ Figures.start("rate", (place, data) => {
 
     function drawCurves(width) {
         const epochs = runs()[0].val.length, each = (key) => Array.from({ length: epochs }, (_, k) => mean(runs().map((run) => run[key][k])));
-        const at = F.axes({ width, height: 250, right: 70 }, { domain: [1, epochs], ticks: Array.from({ length: epochs }, (_, k) => [k + 1, `${k + 1}`]), label: "epoch" },
+        const at = F.axes({ width, height: 250, right: 84 }, { domain: [1, epochs], ticks: Array.from({ length: epochs }, (_, k) => [k + 1, `${k + 1}`]), label: "epoch" },
             { domain: [0, 1], ticks: F.PERCENT, label: "accuracy" },
             `Accuracy by epoch at a rate of ${F.rate(rates[i])}. Training: ${each("train").map(F.percent).join(", ")}. Validation: ${each("val").map(F.percent).join(", ")}.`);
         at.node.append(svg("line", { class: "chance", x1: at.left, x2: at.right, y1: at.y(chance), y2: at.y(chance) }));
@@ -45,7 +45,7 @@ Figures.start("rate", (place, data) => {
     function drawEnds(width) {
         const { test, source } = summary();
         const at = F.axes({ width, height: 270, right: width < 620 ? 74 : 110 }, { domain: [rates[0] / 1.5, rates.at(-1) * 1.5], log: true,
-            ticks: rates.filter((_, k) => k % 2 === 0).map((each) => [each, F.rate(each)]), label: part === "all" ? "learning rate of the pretrained stages" : "learning rate of the head" },
+            ticks: rates.filter((_, k) => k % (width < 420 ? 4 : 2) === 0).map((each) => [each, F.rate(each)]), label: part === "all" ? "learning rate of the pretrained stages" : "learning rate of the head" },
         { domain: [0, 1], ticks: F.PERCENT, label: "where the runs end" },
         `Test accuracy by rate: ${rates.map((each, k) => `${F.rate(each)}: ${F.percent(test[k][0])}, old task ${F.percent(source[k][0])}`).join("; ")}.`);
         const series = (values) => rates.map((each, k) => [each, values[k]]);
@@ -58,7 +58,7 @@ Figures.start("rate", (place, data) => {
     }
 
     place.append(el("div", { class: "play-controls" },
-        F.choice("What is trained", Object.keys(parts).map((each) => [each, WORDS[each]]), part, (chosen) => { part = chosen; show(); }),
+        Object.keys(parts).length > 1 && F.choice("What is trained", Object.keys(parts).map((each) => [each, WORDS[each]]), part, (chosen) => { part = chosen; show(); }),
         F.slider("Learning rate", rates.map(F.rate), i, (k) => { i = k; show(); })),
     ends, says, el("div", { class: "play-pair" }, losses, curves), table);
     show();
