@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +25,12 @@ from drawn import flowers
 from drawn.annotations import annotate
 from helpers.data.preprocessing import Preprocessing
 from helpers.data.transforms import normalize
+from helpers.errors import HelpersError
 from helpers.models.backbones import load_backbone
 from helpers.models.modes import eval_mode
 from helpers.seeding import seeded
+
+MEASURED = Path(__file__).resolve().parents[1] / "data" / "dense.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,3 +216,23 @@ def with_boxes(image: Tensor, found: dict[str, Tensor], least: float = 0.3, scal
     keep = found.get("scores", torch.ones(len(found["boxes"]))) >= least
     colors = [COLORS[label - 1] for label in found["labels"][keep].tolist()]
     return draw_bounding_boxes(large, scale * found["boxes"][keep], colors=colors, width=4) if colors else large
+
+
+def measured(task: str, score: str, path: Path = MEASURED) -> dict[str, list[float]]:
+    """Test scores that `make models` measured, by start ("pretrained", "from scratch"), one per seed.
+
+    Args:
+        task: "segmentation" or "detection".
+        score: "iou", or "map" or "map_50".
+        path: of the measurement.
+
+    Raises:
+        HelpersError: if it is missing or damaged.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for row in stored["runs"] if row["task"] == task and row["seed"] in stored["seeds"]]
+        starts = dict.fromkeys(row["start"] for row in rows)
+        return {start: [row[score] for row in rows if row["start"] == start] for start in starts}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HelpersError(f"{path} cannot be read ({error!r}); measure it again with `make models`") from error

@@ -95,7 +95,7 @@ class Correlation(NamedTuple):
         return f"{self.tau:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def rank_correlation(scores: Sequence[float], accuracies: Sequence[float], resamples: int = 2000) -> Correlation:
+def rank_correlation(scores: Sequence[float], accuracies: Sequence[float], resamples: int = 500) -> Correlation:
     """Kendall's tau of scores and accuracies, -1 to 1, with a percentile bootstrap interval over candidates.
 
     Args:

