@@ -44,7 +44,7 @@ Figures.start("timeline", (place, data) => {
 
     place.append(el("div", { class: "play-controls" },
         F.choice("Strategy", Object.keys(strategies).map((name) => [name, name]), strategy, (name) => { strategy = name; show(); }),
-        F.choice("Target", targets.map((each, k) => [k, each.title]), 0, (k) => { target = targets[k]; show(); }),
+        targets.length > 1 && F.choice("Target", targets.map((each, k) => [k, each.title]), 0, (k) => { target = targets[k]; show(); }),
         F.slider("Epoch", Array.from({ length: epochs + 1 }, (_, k) => `${k}`), epoch, (k) => { epoch = k; show(); })),
     chart, says, table);
     show();
