@@ -36,3 +36,14 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     mark();
 });
+
+// A link to something that is folded unfolds it.
+const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = target && target.closest("details:not([open])");
+    if (!folded) return;
+    folded.open = true;
+    folded.scrollIntoView();
+};
+addEventListener("hashchange", unfold);
+document.addEventListener("DOMContentLoaded", unfold);
