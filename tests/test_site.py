@@ -1,6 +1,8 @@
 """The site: built without PyTorch and without a network, then visited in a real browser."""
 
+import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +16,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from sphinx_external_toc.parsing import parse_toc_yaml
+
+from book.pdf import join
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*parse_toc_yaml(ROOT / "book" / "_toc.yml"), "search", "genindex")
@@ -79,7 +84,8 @@ def visit(browser) -> Iterator:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(5000)
-        page.errors = []
+        page.errors, page.asked = [], set()
+        page.on("request", lambda asked: page.asked.add(urlsplit(asked.url).path))
         home = urlsplit(url)[:2]
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("console", lambda line: page.errors.append(line.text) if line.type == "error" else None)
@@ -167,10 +173,20 @@ def luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+def weight(site: Path, asked: set[str]) -> int:
+    """Bytes that a server sends for a page before the reader scrolls: text is compressed, as GitHub Pages does it."""
+    files = [site / unquote(path).lstrip("/") for path in asked]
+    texts = (".html", ".css", ".js", ".mjs", ".svg", ".json")
+    return sum(len(gzip.compress(file.read_bytes()) if file.suffix in texts else file.read_bytes()) for file in files)
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_are_quiet_accessible_and_fit_a_phone(visit, address, name) -> None:
+def test_pages_are_quiet_light_accessible_and_fit_a_phone(visit, site, address, name) -> None:
     page = visit(f"{address}/{name}.html")
     assert not page.errors  # before axe
+    assert weight(site, page.asked) < 700_000
+    if name not in ("search", "genindex"):
+        assert len(page.locator('meta[name="description"]').get_attribute("content")) > 40
     assert not serious(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
@@ -257,3 +273,115 @@ def test_claims_lead_to_their_lessons(visit, site, address) -> None:
         lesson = (site / "book" / urlsplit(target).path).resolve()
         shown = unescape(lesson.read_text(encoding="utf-8"))
         assert sentence.translate(TYPEWRITTEN) in shown.translate(TYPEWRITTEN), sentence
+
+
+def test_the_front_page_has_its_title_once_and_says_where_everything_is(visit, address) -> None:
+    page = visit(f"{address}/book/index.html")
+    assert page.title() == page.locator("article h1").inner_text().strip("# ")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    text = page.locator("article").inner_text()
+    assert f"{cited['authors'][0]['name']}. Version {cited['version']}" in text
+    assert re.search(r"\d\d % →( to)? \d\d %", text)
+
+
+def test_the_keyboard_sees_where_it_is(visit, address) -> None:
+    page = visit(f"{address}/notebooks/03_fine_tuning.html")
+    buttons = page.locator(".header-article-items button:visible, .header-article-items label:visible")
+    assert buttons.count() >= 3
+    for button in buttons.all():
+        page.keyboard.press("Tab")  # so that the focus counts as one by keyboard
+        button.focus()
+        if button.evaluate("each => each === document.activeElement"):
+            assert button.evaluate("each => getComputedStyle(each).outline").startswith("rgb")
+            assert button.evaluate("each => parseFloat(getComputedStyle(each).outlineWidth)") >= 2
+
+
+def test_a_lesson_is_marked_as_done_in_this_browser(visit, address) -> None:
+    page = visit(f"{address}/notebooks/01_concept.html")
+    page.get_by_role("button", name="Mark as done").click()
+    page.goto(f"{address}/book/index.html")
+    assert page.locator(".lessons a.done").all_inner_texts() == ["1 · The concept"]
+    assert "min" in page.locator(".bd-sidebar-primary a.done").get_attribute("data-minutes")
+    page.goto(f"{address}/notebooks/01_concept.html")
+    page.get_by_role("button", name="Done").click()
+    assert page.evaluate("localStorage.getItem('course-done')") == "[]"
+    assert not page.errors
+
+
+def test_a_mistake_unfolds_where_a_link_leads_to_it(visit, address) -> None:
+    page = visit(f"{address}/book/cheat_sheet.html")
+    page.locator(".costs a").first.click()
+    page.locator("details.mistake[open]").wait_for()
+    text = page.locator("details.mistake[open]").inner_text()
+    assert all(word in text for word in ("Symptom", "See it", "points lost", "Repair", "Read on"))
+    assert page.locator("details.mistake").count() > 30
+
+
+def test_the_cheat_sheet_is_one_printed_page(visit, address) -> None:
+    page = visit(f"{address}/book/cheat_sheet.html")
+    printed = page.pdf(format="A4", landscape=True, margin=dict.fromkeys(("top", "bottom", "left", "right"), "8mm"))
+    assert len(re.findall(rb"/Type /Page\b", printed)) == 1
+
+
+def test_print_cuts_no_code(visit, address) -> None:
+    page = visit(f"{address}/notebooks/03_fine_tuning.html")
+    page.set_viewport_size({"width": 640, "height": 900})  # about the width of paper
+    page.emulate_media(media="print")
+    cut = page.locator(".bd-article pre").evaluate_all(
+        "all => all.filter(pre => pre.scrollWidth > pre.clientWidth + 1)"
+    )
+    assert len(cut) == 0
+
+
+def test_typical_wrong_answers_unfold(visit, address) -> None:
+    page = visit(f"{address}/notebooks/03_fine_tuning.html")
+    wrong = page.locator("details.wrong").first
+    assert not wrong.locator("dd").first.is_visible()
+    wrong.locator("summary").click()
+    assert "that is what was meant" in wrong.inner_text()
+
+
+def test_slides_turn_and_answer_by_keyboard(visit, site, address) -> None:
+    lessons = sorted(page.stem for page in (ROOT / "notebooks").glob("*.ipynb"))
+    assert sorted(page.stem for page in (site / "slides").glob("*.html")) == lessons
+    page = visit(f"{address}/slides/03_fine_tuning.html")
+    assert not page.errors
+    assert not serious(page)
+    slides = page.locator("section").count()
+    place = page.evaluate("[...document.querySelectorAll('section')].findIndex(each => each.matches('.ask'))")
+    for _ in range(place):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    assert page.locator("section").nth(place).locator(".why").first.is_visible()
+    page.keyboard.press("End")
+    page.wait_for_function(f"current === {slides - 1}")
+
+
+def test_the_whole_site_is_one_file_for_print(site) -> None:
+    text = join(site)
+    ids = set(re.findall(r'\bid="([^"]+)"', text))
+    links = {unescape(link) for link in re.findall(r'href="#([^"]+)"', text)}
+    assert len(links & ids) > 0.98 * len(links)
+    for name in parse_toc_yaml(ROOT / "book" / "_toc.yml"):
+        assert f'<section id="{str(name).replace("/", "-")}">' in text
+    for image in re.findall(r'<img [^>]*src="(file:[^"]+)"', text):
+        assert Path(unquote(urlsplit(image).path)).is_file(), image
+
+
+def test_an_address_brings_canonical_links_and_a_sitemap(tmp_path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    (source / "index.rst").write_text("A title\n=======\n\nA paragraph that is long enough to describe the page.\n")
+    (source / "conf.py").write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT / 'book' / '_ext')!r})\n"
+        "extensions, html_theme = ['course_site.head', 'course_site.launch'], 'sphinx_book_theme'\n"
+        "html_theme_options = {'repository_url': 'https://github.com/someone/course'}\n"
+    )
+    done = run(sys.executable, "-m", "sphinx", "-q", "-b", "html", source, out)
+    assert done.returncode == 0, done.stderr
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert '<link rel="canonical" href="https://someone.github.io/course/index.html"' in page
+    assert '<meta property="og:image" content="https://someone.github.io/course/_static/card.jpg"' in page
+    assert "https://someone.github.io/course/index.html" in (out / "sitemap.xml").read_text(encoding="utf-8")
+    assert 'href="https://someone.github.io/course/"' in (out / "404.html").read_text(encoding="utf-8")
+    assert (out / ".nojekyll").exists()
