@@ -25,7 +25,7 @@ from tests.test_site import NARROW, ROOT, address, browser, serious, site, visit
 TEACH = ROOT / "book" / "_static" / "teach"
 SHEETS = json.loads((TEACH / "prepared.json").read_text(encoding="utf-8"))
 NETWORKS = ("efficientnet_lite0", "embedded")
-LONG = 300_000
+LONG = 120_000
 """Milliseconds for a network on a busy machine."""
 
 LOOK = """async ([name, photos]) => {
@@ -196,6 +196,7 @@ def test_drawn_flowers_are_learned_and_the_network_is_taken_along(teach, tiles, 
 def test_own_photos_by_keyboard_alone(teach, tiles, tmp_path) -> None:
     page, whole = teach, SHEETS["training"] + SHEETS["held"]
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    page.get_by_label("The course's own small network").check()
     for label, name in enumerate(("round ones", "others")):
         page.get_by_label(f"Name of class {label + 1}").focus()
         page.keyboard.type(name)
@@ -205,6 +206,7 @@ def test_own_photos_by_keyboard_alone(teach, tiles, tmp_path) -> None:
         with page.expect_file_chooser() as choosing:
             page.keyboard.press("Enter")
         choosing.value.set_files(files)
+        page.get_by_text("Trained on 8 photos" if label else "Add photos to “class 2”.").wait_for()
     assert "Trained on 8 photos" in learned(page)
     assert page.get_by_text("4 to learn from · 2 held out").count() == 2
     assert "broken.jpg" in page.locator(".notes").inner_text()

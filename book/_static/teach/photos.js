@@ -32,7 +32,7 @@ export class Photos {
 
     /** Photos whose features for a network are still to be computed. */
     waiting(network) {
-        return this.all().filter((photo) => !photo.features[network] && !photo.broken);
+        return this.all().filter((photo) => !photo.features[network]);
     }
 
     /** Photos with features, as { photo, label, features }, with labels 0, 1 ... of the classes that have any. */

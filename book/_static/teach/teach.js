@@ -57,6 +57,14 @@ function render() {
     cards.replaceChildren(...photos.classes.map(card), another);
 }
 
+/** Draw one card anew; whoever is in it with the keyboard stays where they were. */
+function redraw(label) {
+    const old = cards.children[label], fresh = card(photos.classes[label], label);
+    const place = old.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    old.replaceWith(fresh);
+    if (place) fresh.querySelector(`[aria-label="${CSS.escape(place)}"]`)?.focus();
+}
+
 /** `data-says` and the class's name are the label of a part of a card; `rename` writes them anew. */
 function card(each, label) {
     const name = photos.names()[label];
@@ -67,26 +75,26 @@ function card(each, label) {
     return dropZone(el("section", { class: "class", ...says("Class") },
         el("input", {
             type: "text", value: each.name, placeholder: `class ${label + 1}`, "aria-label": `Name of class ${label + 1}`,
-            onchange: (event) => rename(label, event.target.value),
+            oninput: (event) => (each.name = event.target.value), onchange: () => rename(label),
         }),
         each.photos.length
             ? el("p", { class: "count" }, `${learning} to learn from · ${each.photos.length - learning} held out`)
             : el("p", { class: "hint" }, "Drop photos here"),
-        thumbs(each.photos),
+        thumbs(each.photos, label),
         el("div", { class: "line" },
             fileButton("Add photos", take, says("Add photos to")),
             CAMERA && button("Camera", says("Camera for"), () => shoot(label)),
             each.photos.length > 0 && button("Empty", says("Empty"), () => empty(label)))), take);
 }
 
-function thumbs(list) {
+function thumbs(list, label) {
     const learning = list.filter((photo) => !photo.held), held = list.filter((photo) => photo.held);
     const shown = [...learning.slice(-SHOWN), ...held.slice(0, Math.max(3, SHOWN - learning.length))];
     const rest = list.length - shown.length;
     for (const photo of shown) {
         photo.button = el("button", {
             type: "button", class: photo.held ? "held" : "", "aria-pressed": String(photo.held),
-            "aria-label": `Photo ${list.indexOf(photo) + 1}: hold out`, onclick: () => turn(photo),
+            "aria-label": `Photo ${list.indexOf(photo) + 1}: hold out`, onclick: () => turn(photo, label),
             title: photo.held ? "Held out. Press to learn from it." : "Learned from. Press to hold it out.",
         }, photo.thumb);
     }
@@ -95,25 +103,25 @@ function thumbs(list) {
 
 function add(label, files, held = null) {
     photos.put(label, files, held);
-    render();
+    redraw(label);
     work();
 }
 
-function turn(photo) {
+function turn(photo, label) {
     photo.held = !photo.held;
-    render();
+    redraw(label);
     photo.button.focus();
     learn();
 }
 
 function empty(label) {
     photos.classes[label].photos = [];
-    render();
+    redraw(label);
+    cards.children[label].querySelector("button").focus();
     learn();
 }
 
-function rename(label, name) {
-    photos.classes[label].name = name;
+function rename(label) {
     const whole = cards.children[label];
     for (const part of [whole, ...whole.querySelectorAll("[data-says]")]) {
         part.setAttribute("aria-label", `${part.dataset.says} ${photos.names()[label]}`);
@@ -163,9 +171,13 @@ function say(words) {
 /** Compute the features that are missing, one photo at a time, then train. */
 async function work() {
     if (working) return;
+    if (!photos.waiting(network).length) {
+        await learn();
+        return;
+    }
     working = true;
     try {
-        if (photos.waiting(network).length) say("Fetching the network and the engine that runs it; the first time this is 18 MB …");
+        say("Fetching the network and the engine that runs it; the first time this is 18 MB …");
         const backbone = await open(network);
         while (backbone.name === network && photos.waiting(network).length) {
             const all = photos.all().length, done = all - photos.waiting(network).length;
@@ -181,8 +193,7 @@ async function work() {
         working = false;
         progress.hidden = true;
     }
-    if (photos.waiting(network).length) await work();
-    else await learn();
+    await work(); // for another network, or photos that came meanwhile
 }
 
 async function look(backbone, photo) {
@@ -192,9 +203,9 @@ async function look(backbone, photo) {
         photo.thumb ??= thumb(await createImageBitmap(seen));
         photo.button?.replaceChildren(photo.thumb);
     } catch {
-        photo.broken = true;
-        for (const each of photos.classes) each.photos = each.photos.filter((other) => other !== photo);
-        render();
+        const label = photos.classes.findIndex((each) => each.photos.includes(photo));
+        photos.classes[label].photos = photos.classes[label].photos.filter((other) => other !== photo);
+        redraw(label);
         results.note(`${photo.blob.name ?? "A file"} could not be read as a photo and was left out.`);
     }
 }
