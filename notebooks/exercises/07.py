@@ -77,6 +77,8 @@ def _odd_ones(answer: Any) -> str | None:
         raise WrongKind(f"your function returns {'nothing' if given is None else f'a {type(given).__name__}'}")
     if len(given) == len(_LABELS) and all(value in (0, 1) for value in given):
         return "this marks every image with yes or no; indices are asked for, the oddest first."
+    if any(isinstance(value, (list, tuple, Tensor)) and np.size(value) != 1 for value in given):
+        return "your function returns several rows of numbers; give one index for each odd image."
     if any(float(value) != int(value) for value in given):
         return "these are losses or probabilities; give the indices of the images."
     given = tuple(int(value) for value in given)
@@ -151,9 +153,9 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 
 
 @cache
 def _confidences() -> tuple[Tensor, Tensor]:
-    """Fourteen images: most of them in one bin, one with confidence 1, too sure in some bins, too unsure in another."""
-    confidence = torch.tensor([0.95, 0.97, 0.92, 0.93, 0.99, 0.96, 0.94, 1.0, 0.55, 0.52, 0.58, 0.33, 0.38, 0.71])
-    correct = torch.tensor([1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1]).bool()
+    """Fifteen images: most of them in one bin, one with confidence 1, too sure in some bins, too unsure in another."""
+    confidence = torch.tensor([0.95, 0.97, 0.92, 0.93, 0.99, 0.96, 0.94, 1.0, 0.55, 0.52, 0.58, 0.33, 0.38, 0.71, 0.62])
+    correct = torch.tensor([1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1, 0]).bool()
     return confidence, correct
 
 

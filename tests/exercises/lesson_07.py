@@ -213,7 +213,7 @@ WRONG = {
         (lambda p, y, n: p[range(7), y][:n], "give the indices"),
         (lambda p, y, n: [0, 1, 2], "image 5 is missing"),
         (lambda p, y, n: None, "returns nothing"),
-        (lambda p, y, n: p[y].argsort()[:n], "returns"),
+        (lambda p, y, n: p[y].argsort()[:n], "several rows"),
         (lambda p, y: oddest(p, y, 3), "calling it failed"),
         (oddest_by_probability(torch.eye(3), torch.arange(3), 3), "this is a list"),
         (lambda p, y, n: p.gathers(1, y), "AttributeError"),
