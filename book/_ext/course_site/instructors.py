@@ -10,7 +10,6 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from myst_parser.mdit_to_docutils.base import default_slugify
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -93,7 +92,7 @@ def _timetable(lesson: Lesson, page: str) -> Iterator[str]:
     start = 0
     for section, minutes in _timed(lesson):
         if minutes:
-            link = f'<a href="{page}#{default_slugify(section.title)}">{escape(section.title)}</a>'
+            link = f'<a href="{page}#{nodes.make_id(section.title)}">{escape(section.title)}</a>'
             yield f'<tr class="level-{section.level}"><td>{start // 60}:{start % 60:02}</td><td>{minutes}</td>'
             yield f"<td>{link}</td><td>{_inside(section, lesson)}</td></tr>"
         start += minutes
