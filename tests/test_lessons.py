@@ -52,7 +52,7 @@ REAL = {
     "06_choosing_a_model": (
         "2 classes here",
         16,
-        {"epochs=20": "epochs=2", "NAMES += [": "NAMES + ["},
+        {"epochs=20": "epochs=2", "epochs=30": "epochs=2", "NAMES += [": "NAMES + ["},
     ),
     "07_flowers_project": (
         "6 classes, among them",
