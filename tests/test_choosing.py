@@ -87,7 +87,7 @@ def test_both_heads_learn_on_the_embedded_backbone() -> None:
     assert dense.mean_iou(dense.segment(model, scenes.images, body.preprocessing), scenes.classes, 3) > before + 0.2
     model = dense.detector(load_backbone(), 3)
     losses = model.train()(list(scenes.images / 255), scenes.targets)
-    assert all(math.isfinite(loss) for loss in losses.values())
+    assert all(math.isfinite(loss.item()) for loss in losses.values())
     dense.train_detector(model, scenes, epochs=10, lr=1e-3)
     found = dense.detect(model, scenes.images)
     assert len(found) == 32
