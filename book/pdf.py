@@ -90,6 +90,7 @@ def main(site: Path, target: Path) -> None:
             executable_path=program, args=["--no-sandbox", "--allow-file-access-from-files"]
         )
         tab = browser.new_page()
+        tab.set_default_timeout(0)  # hundreds of pages take a slow machine minutes
         tab.goto(page.as_uri())
         number = (
             '<div style="width:100%;text-align:center;font-size:7pt;color:#666"><span class="pageNumber"></span></div>'
