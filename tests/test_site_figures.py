@@ -44,7 +44,7 @@ def show(browser, tmp_path) -> Iterator:  # noqa: F811 (the fixture)
         file.write_text(PAGE.format(static=static, content=content, scripts=tags), encoding="utf-8")
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(30_000)
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on(

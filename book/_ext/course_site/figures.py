@@ -158,7 +158,7 @@ FIGURES = {
         "A linear probe on frozen features of the last stage; mean of five seeds and its 95 % interval. Gray networks "
         "have random weights.",
         models_data,
-        "choose-43",
+        "choose-35",
         MODELS,
     ),
     "confusion": Figure(
