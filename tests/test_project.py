@@ -35,7 +35,7 @@ def test_copies_in_two_splits_are_found_and_no_others(task) -> None:
     assert torch.equal(rest.truth, task.train.labels)
 
 
-def rows(setup, switch, seeds, lr=1e-3):
+def rows(setup, switch, seeds, lr=3e-4):
     jobs = [Job(setup, switch, lr, seed) for seed in seeds]
     return {job: job._asdict() | {"accuracy": job.seed / 2000, "protocol": protocol(job)} for job in jobs}
 
@@ -43,7 +43,7 @@ def rows(setup, switch, seeds, lr=1e-3):
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path) -> None:
     kept, results = tmp_path / "kept.jsonl", tmp_path / "project.json"
     assert [job.seed for job in missing("embedded", "crop", {})] == [TUNING, TUNING]
-    runs = rows("embedded", "nothing", [TUNING]) | rows("embedded", "nothing", [TUNING], 3e-4)
+    runs = rows("embedded", "nothing", [TUNING]) | rows("embedded", "nothing", [TUNING], 1e-3)
     runs |= rows("embedded", "nothing", SEEDS) | rows("embedded", "crop", SEEDS[:2])
     write(results, runs)
     done = rows("embedded", "crop", SEEDS[2:3])
