@@ -44,7 +44,7 @@ Figures.start("rate", (place, data) => {
 
     function drawEnds(width) {
         const { test, source } = summary();
-        const at = F.axes({ width, height: 270, right: width < 620 ? 74 : 110 }, { domain: [rates[0] / 1.5, rates.at(-1) * 1.5], log: true,
+        const at = F.axes({ width, height: 270, right: width < 620 ? 78 : 116 }, { domain: [rates[0] / 1.5, rates.at(-1) * 1.5], log: true,
             ticks: rates.filter((_, k) => k % (width < 420 ? 4 : 2) === 0).map((each) => [each, F.rate(each)]), label: part === "all" ? "learning rate of the pretrained stages" : "learning rate of the head" },
         { domain: [0, 1], ticks: F.PERCENT, label: "where the runs end" },
         `Test accuracy by rate: ${rates.map((each, k) => `${F.rate(each)}: ${F.percent(test[k][0])}, old task ${F.percent(source[k][0])}`).join("; ")}.`);

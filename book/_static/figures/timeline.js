@@ -18,7 +18,7 @@ Figures.start("timeline", (place, data) => {
     }
 
     function draw(width) {
-        const narrow = width < 620, left = 62, right = narrow ? 64 : 84, cell = 22, top = 26, low = top + cell * stages.length;
+        const narrow = width < 620, left = 62, right = narrow ? 76 : 84, cell = 22, top = 26, low = top + cell * stages.length;
         const phases = strategies[strategy], most = Math.max(...Object.values(strategies).flat(2).filter((rate) => rate !== null));
         const x = F.linear([0, epochs], [left, width - right]), shade = F.logarithmic([most / 100, most], [0.25, 1]);
         const height = low + 300, at = F.axes({ width, height, left, right, top: low + 40 },
