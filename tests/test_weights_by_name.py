@@ -1,6 +1,7 @@
 """Published weights, by the name of torchvision or timm: found, verified, and asked for where there is no network."""
 
 import hashlib
+import json
 import sys
 from functools import partial
 from importlib import metadata
@@ -104,6 +105,22 @@ def test_timm_weights_come_from_the_hub_s_cache_without_a_network(hub):
     assert same(loaded.state_dict(), hub[0].state_dict())
     assert loaded.preprocessing == hub[0].preprocessing
     assert "state_dict" not in loaded.pretrained_cfg
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.fault
+def test_a_network_that_somebody_published_on_the_hub(hub):
+    """From the hub's cache; without it, a sentence."""
+    name = "timm/hf_hub:timm/test_vit.r160_in1k"
+    with pytest.raises(HelpersError, match=r"cannot be built .*; check its name, and the network"):
+        load_backbone(name)
+    config = {"architecture": "test_vit", "num_classes": 1000, "pretrained_cfg": hub[0].pretrained_cfg}
+    (hub[1].parents[1] / "snapshots" / "1" / "config.json").write_text(json.dumps(config, default=str))
+    loaded = load_backbone(name)
+    assert same(loaded.state_dict(), hub[0].state_dict())
+    assert loaded.preprocessing == hub[0].preprocessing
+    with pytest.raises(HelpersError, match=r"model.safetensors by hand from .*nobody/nothing"):
+        load_backbone("timm/hf_hub:nobody/nothing")
 
 
 @pytest.mark.fault

@@ -10,7 +10,7 @@ from torch import nn
 
 from helpers.data.preprocessing import Preprocessing
 from helpers.errors import HelpersError
-from helpers.models.weights_files.official import PACKAGED, packaged_state_dict, timm_state_dict
+from helpers.models.weights_files.official import HUB, PACKAGED, packaged_state_dict, timm_state_dict
 from helpers.models.weights_files.reading import load_into, read_preprocessing, read_state_dict
 
 
@@ -18,7 +18,7 @@ def load(name: str, weights: Path | str | None, options: dict[str, Any]) -> nn.M
     """Load a timm network with its `preprocessing`.
 
     Args:
-        name: "timm/..." or a key of `PACKAGED`.
+        name: "timm/...", "timm/hf_hub:OWNER/NAME" or a key of `PACKAGED`.
         weights: a file, the tag of published weights or "DEFAULT", or None for random ones.
         options: for `timm.create_model`.
 
@@ -33,16 +33,21 @@ def load(name: str, weights: Path | str | None, options: dict[str, Any]) -> nn.M
     if named and weights != "DEFAULT":
         tag = f"{tag}.{weights}"
     known = [*timm.list_models(), *timm.list_pretrained()]
-    if tag not in known:
+    if tag not in known and not tag.startswith(HUB):
         near = difflib.get_close_matches(tag, known, n=3)
         hint = f"did you mean {' or '.join(f'timm/{each}' for each in near)}?" if near else "see timm.list_models()."
         raise HelpersError(f'there is no backbone "timm/{tag}"; {hint}')
-    if named:
-        published = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": timm_state_dict(tag)}}
-        model = timm.create_model(tag, **published, **options)
-        del model.pretrained_cfg["state_dict"]
-    else:
-        model = timm.create_model(tag, **options)
+    try:
+        if named:
+            published = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": timm_state_dict(tag)}}
+            model = timm.create_model(tag, **published, **options)
+            del model.pretrained_cfg["state_dict"]
+        else:
+            model = timm.create_model(tag, **options)
+    except Exception as error:  # the hub's client raises many kinds
+        if isinstance(error, HelpersError) or not tag.startswith(HUB):
+            raise
+        raise HelpersError(f"timm/{tag} cannot be built ({error}); check its name, and the network.") from error
     if packaged:
         load_into(model, packaged_state_dict(name, model.state_dict()), source=name)
     elif isinstance(weights, Path):

@@ -19,6 +19,7 @@ from helpers.models.weights_files.reading import read_state_dict
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+HUB = "hf_hub:"  # before timm's name of a network that somebody published on the Hugging Face Hub
 
 PACKAGED = {
     "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -57,6 +58,8 @@ def timm_state_dict(tag: str) -> dict[str, Tensor]:
     """
     import timm
 
+    if tag.startswith(HUB):
+        return read_state_dict(_hub_file(tag, tag.removeprefix(HUB), None))
     config = timm.get_pretrained_cfg(tag)
     if config.hf_hub_id:
         return read_state_dict(_hub_file(tag, config.hf_hub_id, config.hf_hub_filename))
