@@ -43,28 +43,34 @@ Figures.start("models", (place, data) => {
     }
 
     function draw(width) {
-        const at = F.axes({ width, height: 380, left: 54 }, { ...scale(across), label: axes[across] }, { ...scale(up), label: axes[up] },
+        const at = F.axes({ width, height: 420, left: 54, right: 20 }, { ...scale(across), label: axes[across] }, { ...scale(up), label: axes[up] },
             `${target.title}: ${target.models.map((each) => `${named(each)}: ${axes[across]} ${told(each, across)}, ${axes[up]} ${told(each, up)}`).join("; ")}.`);
         const spots = target.models.map((each) => [at.x(value(each, across)), at.y(value(each, up)), each]);
-        const taken = [];
-        const free = (x, y, length) => !taken.some(([a, b, l]) => Math.abs(y - b) < 14 && x < a + l && a < x + length);
+        const taken = spots.map(([x, y]) => [x - 7, y + 4, 14]);
+        const free = (x, y, length) => !taken.some(([a, b, l]) => Math.abs(y - b) < 13 && x < a + l && a < x + length);
         at.node.append(up === "accuracy" ? svg("line", { class: "chance", x1: at.left, x2: at.right, y1: at.y(target.chance), y2: at.y(target.chance) }) : "",
             ...spots.map(([x, y, each]) => {
-                const words = named(each), length = 6.9 * words.length, right = x + 12 + length < width;
-                const from = right ? x + 11 : x - 11 - length, high = [5, -11, 20, -26, 35, -41, 50].map((shift) => y + shift).find((each) => free(from, each, length)) ?? y + 5;
+                const words = each.drawn && each.drawn !== each.input ? `${each.drawn}\u2192${each.input}` : `${each.input}`, length = 8.3 * words.length;
+                const [from, high] = [[10, 5], [-10 - length, 5], [-length / 2, 24], [-length / 2, -13], [10, 20], [10, -10], [-10 - length, 20], [-10 - length, -10]]
+                    .map(([right, down]) => [x + right, y + down]).find((where) => free(...where, length)) ?? [x + 10, y + 5];
                 taken.push([from, high, length]);
-                return svg("g", { class: each.pretrained ? "s0" : "s6" },
+                return svg("g", { class: kind(each) }, svg("title", {}, `${named(each)}: ${told(each, up)}`),
                     up === "accuracy" && svg("line", { class: "whisker", x1: x, x2: x, y1: at.y(Math.min(1, each.accuracy[0] + each.accuracy[1])), y2: at.y(Math.max(0, each.accuracy[0] - each.accuracy[1])) }),
-                    svg("circle", { class: "spot", cx: x, cy: y, r: 7 }),
-                    width >= 480 && svg("text", { class: "label", x: right ? x + 11 : x - 11, y: high, "text-anchor": right ? "start" : "end" }, words));
+                    svg("circle", { class: "spot", cx: x, cy: y, r: 7 }), svg("text", { class: "label", x: from, y: high }, words));
             }));
-        return width >= 480 ? at.node : [at.node, el("p", { class: "play-note" }, "The names stand in the table below.")];
+        return at.node;
     }
+
+    /** One color for each pretrained network, gray for random weights. */
+    const networks = [...new Set(targets.flatMap(({ models }) => models.filter((each) => each.pretrained).map((each) => each.source)))];
+    const kind = (model) => (model.pretrained ? `s${networks.indexOf(model.source)}` : "s6");
+    const legend = el("ul", { class: "play-names" }, networks.map((name, i) => el("li", { class: `s${i}` }, name)), el("li", { class: "s6" }, "random weights"),
+        el("li", { class: "plain" }, "The numbers are image sizes in pixels; 64\u2192128 is enlarged."));
 
     const choose = (legend, chosen, change) => F.choice(legend, Object.entries(axes), chosen, change);
     place.append(el("div", { class: "play-controls" },
         F.choice("Target", targets.map((each, i) => [i, each.title]), 0, (i) => { target = targets[i]; show(); }),
         choose("Across", across, (axis) => { across = axis; show(); }), choose("Up", up, (axis) => { up = axis; show(); })),
-    chart, says, table);
+    chart, legend, says, table);
     show();
 });
