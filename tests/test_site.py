@@ -131,7 +131,7 @@ def test_every_link_within_the_site_leads_somewhere(site) -> None:
     pages = {page: Links(page) for page in site.rglob("*.html") if "_static" not in page.parts}
     assert len(pages) > len(PAGES)  # and the redirect at the root
     for page, links in pages.items():
-        for link in links.targets:
+        for link in links.targets - {"/"}:  # the way home from a wrong address, which may lie in any folder
             path, anchor = unquote(urlsplit(link).path), unquote(urlsplit(link).fragment)
             target = (page.parent / path).resolve() if path else page
             assert target.is_file(), f"{page.name}: {link}"
