@@ -197,10 +197,13 @@ def folder_case(folder: Path, random: Random) -> str:
         for path, label in zip(part.files, part.labels.tolist(), strict=True) if part else ():
             if task.classes[label] not in path.parts:
                 raise AssertionError(f"{path} was taken as {task.classes[label]!r}")
-    places = [path.parent for path in photos.rglob("*") if path.is_file()]
-    if not set(task.classes) <= {
-        place.name for place in places if place.parent == photos or place.parent.name in SPLITS
-    }:
+    folders = [
+        path for path in photos.rglob("*") if path.is_dir() and (path.parent == photos or path.parent.name in SPLITS)
+    ]
+    parts = {
+        path.name for path in folders if path.name in SPLITS and not any(each.is_file() for each in path.iterdir())
+    }
+    if not set(task.classes) <= {path.name for path in folders} - parts:
         raise AssertionError(f"classes {task.classes}")
     return "the same"
 
