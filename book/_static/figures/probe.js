@@ -21,7 +21,7 @@ Figures.start("probe", (place, data) => {
     function drawCloud(width) {
         const side = Math.min(width, 400), x = F.linear([0, 1], [12, side - 12]), y = F.linear([0, 1], [side - 12, 12]);
         return svg("svg", { width: side, height: side, viewBox: `0 0 ${side} ${side}`, role: "img",
-            "aria-label": `Test images of ${target.title} as dots, by their features at ${stages[stage]}; a color for each class. The better they are told apart, the better the probe.` },
+            "aria-label": `Test images of ${target.title} as dots, by their features at ${stages[stage]}; a color for each class. The better they are separated, the better the probe.` },
         svg("rect", { class: "frame", x: 0.5, y: 0.5, width: side - 1, height: side - 1, rx: 6 }),
         target.points[stage].map(([across, up], i) => svg("circle", { class: `c${target.labels[i]}`, cx: x(across), cy: y(up), r: side < 320 ? 4 : 5 })));
     }
