@@ -158,7 +158,8 @@ def test_imports_point_one_way() -> None:
         ours = {tuple(name.split(".")) for name in imports(file) if name.split(".")[0] in {*PACKAGES, "data", "tests"}}
         ours |= {(name,) for name in imports(file) if name.split(".")[0] in ("benchmarks", "book", "notebooks")}
         if package != "helpers":
-            assert {name[0] for name in ours} <= {package} | ({"helpers", "drawn"} if package == "course" else set()), file
+            below = {"helpers", "drawn"} if package == "course" else set()
+            assert {name[0] for name in ours} <= {package} | below, file
         elif place and place[0] in ROOMS:
             allowed = {*TOOLS, *ROOMS[: ROOMS.index(place[0]) + 1]}
             assert {name[0] for name in ours} <= set(PACKAGES) - {"course"}, file
