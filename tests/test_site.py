@@ -180,6 +180,16 @@ def weight(site: Path, asked: set[str]) -> int:
     return sum(len(gzip.compress(file.read_bytes()) if file.suffix in texts else file.read_bytes()) for file in files)
 
 
+def accessible_and_fits_a_phone(page: Page) -> None:
+    """In light and in dark, then at the width of a phone."""
+    assert not serious(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert not serious(page)
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_quiet_light_accessible_and_fit_a_phone(visit, site, address, name) -> None:
     page = visit(f"{address}/{name}.html")
@@ -187,12 +197,7 @@ def test_pages_are_quiet_light_accessible_and_fit_a_phone(visit, site, address, 
     assert weight(site, page.asked) < 700_000
     if name not in ("search", "genindex"):
         assert len(page.locator('meta[name="description"]').get_attribute("content")) > 40
-    assert not serious(page)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    assert not serious(page)
-    page.set_viewport_size(NARROW)
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    accessible_and_fits_a_phone(page)
 
 
 @pytest.mark.parametrize("name", ["index", *PAGES])

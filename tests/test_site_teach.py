@@ -20,7 +20,7 @@ from helpers.data.photos.decoding import prepared_photo
 from helpers.data.transforms import center_crop
 from helpers.models.prediction import probabilities
 from helpers.models.saved_models import load_model
-from tests.test_site import NARROW, ROOT, address, browser, serious, site, visit  # noqa: F401 (fixtures)
+from tests.test_site import NARROW, ROOT, accessible_and_fits_a_phone, address, browser, serious, site, visit  # noqa: F401 (fixtures)
 
 TEACH = ROOT / "book" / "_static" / "teach"
 SHEETS = json.loads((TEACH / "prepared.json").read_text(encoding="utf-8"))
@@ -167,12 +167,7 @@ def test_drawn_flowers_are_learned_and_the_network_is_taken_along(teach, tiles, 
     assert page.locator("table.confusion tbody tr").count() == 4
     assert "chance" in page.locator("svg.curve").get_attribute("aria-label")
     assert not page.errors  # before axe
-    assert not serious(page)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    assert not serious(page)
-    page.set_viewport_size(NARROW)
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    accessible_and_fits_a_phone(page)
 
     with page.expect_download() as saving:
         page.get_by_role("button", name="Download the network").click()
